@@ -1,0 +1,3 @@
+//! Black-box load generator and comparison harness for NATS servers.
+
+fn main() {}

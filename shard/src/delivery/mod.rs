@@ -1,0 +1,5 @@
+//! From a match set to outboxes, rings and answers.
+
+mod message;
+
+pub use message::Message;

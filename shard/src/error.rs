@@ -1,0 +1,258 @@
+//! What a client may do wrong, the exact words it is told, and what becomes of its connection.
+
+use std::fmt;
+
+/// A broken rule of the client protocol. [`Violation::text`] is what the client reads in `-ERR`,
+/// [`Violation::closes`] whether it is the last thing it reads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Violation {
+    /// A byte no operation begins with, or a payload not followed by CR LF.
+    UnknownOperation,
+    /// A control line longer than `max_control_line`.
+    ControlLine,
+    /// A declared payload larger than `max_payload`.
+    MaxPayload,
+    /// Arguments that cannot be read: wrong number, bad size, bad JSON. The client is told nothing.
+    Malformed,
+    /// Headers from a client that did not ask for them in CONNECT. The client is told nothing.
+    Headers,
+    /// An operation that is not for this connection: wrong credentials, or none yet.
+    Authorization,
+    /// No CONNECT in time on a server that asks for credentials.
+    AuthTimeout,
+    /// CONNECT with a protocol other than 0 or 1.
+    ClientProtocol,
+    /// CONNECT with `no_responders` but without `headers`.
+    NoRespondersWithoutHeaders,
+    /// The server has all the connections it may have.
+    MaxConnections,
+    /// The connection has all the subscriptions it may have.
+    MaxSubscriptions,
+    /// PINGs were left unanswered.
+    Stale,
+    /// A pattern with an empty token, or with `>` before its end.
+    InvalidSubject,
+    /// Pedantic clients only: a publish subject with wildcards or empty tokens.
+    InvalidPublishSubject,
+    /// Publishing to this subject is not allowed.
+    PublishTo(Box<[u8]>),
+    /// Publishing with this reply subject is not allowed.
+    ReplyOf(Box<[u8]>),
+    /// Subscribing to this pattern, in this queue group if any, is not allowed.
+    SubscribeTo(Box<[u8]>, Option<Box<[u8]>>),
+    /// A pattern with more tokens than `max_subscription_tokens`.
+    TooManyTokens(Box<[u8]>),
+    /// The client itself sent `-ERR`.
+    PeerError,
+}
+
+impl Violation {
+    /// The text between the quotes of `-ERR '…'`; none where the reference closes without a word.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        let fixed = match self {
+            Self::Malformed | Self::Headers | Self::PeerError => return None,
+            Self::UnknownOperation => "Unknown Protocol Operation",
+            Self::ControlLine => "maximum control line exceeded",
+            Self::MaxPayload => "Maximum Payload Violation",
+            Self::Authorization => "Authorization Violation",
+            Self::AuthTimeout => "Authentication Timeout",
+            Self::ClientProtocol => "invalid client protocol",
+            Self::NoRespondersWithoutHeaders => "no responders requires headers support",
+            Self::MaxConnections => "maximum connections exceeded",
+            Self::MaxSubscriptions => "maximum subscriptions exceeded",
+            Self::Stale => "Stale Connection",
+            Self::InvalidSubject => "Invalid Subject",
+            Self::InvalidPublishSubject => "Invalid Publish Subject",
+            Self::PublishTo(subject) => {
+                return Some(format!("Permissions Violation for Publish to {}", Quoted(subject)));
+            }
+            Self::ReplyOf(reply) => {
+                let reply = Quoted(reply);
+                return Some(format!("Permissions Violation for Publish with Reply of {reply}"));
+            }
+            Self::SubscribeTo(pattern, None) => {
+                let pattern = Quoted(pattern);
+                return Some(format!("Permissions Violation for Subscription to {pattern}"));
+            }
+            Self::SubscribeTo(pattern, Some(queue)) => {
+                let (pattern, queue) = (Quoted(pattern), Quoted(queue));
+                return Some(format!(
+                    "Permissions Violation for Subscription to {pattern} using queue {queue}"
+                ));
+            }
+            Self::TooManyTokens(pattern) => {
+                let pattern = Quoted(pattern);
+                return Some(format!(
+                    "Permissions Violation for Subscription to {pattern}, too many tokens"
+                ));
+            }
+        };
+        Some(fixed.to_owned())
+    }
+
+    /// Why the connection ends because of this; `None` if it goes on.
+    #[must_use]
+    pub fn closes(&self) -> Option<CloseReason> {
+        Some(match self {
+            Self::UnknownOperation | Self::Malformed | Self::Headers => {
+                CloseReason::ProtocolViolation
+            }
+            Self::ControlLine => CloseReason::MaxControlLine,
+            Self::MaxPayload => CloseReason::MaxPayload,
+            Self::Authorization => CloseReason::AuthenticationFailure,
+            Self::AuthTimeout => CloseReason::AuthenticationTimeout,
+            Self::ClientProtocol => CloseReason::BadClientProtocol,
+            Self::NoRespondersWithoutHeaders => CloseReason::NoRespondersRequiresHeaders,
+            Self::MaxConnections => CloseReason::MaxConnections,
+            Self::Stale => CloseReason::Stale,
+            Self::PeerError => CloseReason::ParseError,
+            Self::MaxSubscriptions
+            | Self::InvalidSubject
+            | Self::InvalidPublishSubject
+            | Self::PublishTo(_)
+            | Self::ReplyOf(_)
+            | Self::SubscribeTo(..)
+            | Self::TooManyTokens(_) => return None,
+        })
+    }
+}
+
+/// Why a connection ended. [`fmt::Display`] gives the words that the reference's monitoring shows.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum CloseReason {
+    /// The client hung up.
+    ClientClosed,
+    /// No CONNECT in time.
+    AuthenticationTimeout,
+    /// Wrong credentials.
+    AuthenticationFailure,
+    /// More output waiting than `max_pending`.
+    SlowConsumerPending,
+    /// A write made no progress within `write_deadline`.
+    SlowConsumerDeadline,
+    /// The socket refused a write.
+    WriteError,
+    /// The socket failed while reading.
+    ReadError,
+    /// The client sent `-ERR`.
+    ParseError,
+    /// PINGs were left unanswered.
+    Stale,
+    /// A broken rule of the protocol.
+    ProtocolViolation,
+    /// CONNECT asked for a protocol that does not exist.
+    BadClientProtocol,
+    /// The server had all the connections it may have.
+    MaxConnections,
+    /// A declared payload was too large.
+    MaxPayload,
+    /// A control line was too long.
+    MaxControlLine,
+    /// The server stops.
+    ServerShutdown,
+    /// CONNECT asked for `no_responders` without `headers`.
+    NoRespondersRequiresHeaders,
+}
+
+impl CloseReason {
+    /// Whether what is still queued for the client is written before the socket is closed. It is
+    /// not, where the socket is the problem.
+    #[must_use]
+    pub const fn flushes(self) -> bool {
+        !matches!(
+            self,
+            Self::ClientClosed
+                | Self::ReadError
+                | Self::WriteError
+                | Self::SlowConsumerPending
+                | Self::SlowConsumerDeadline
+        )
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClientClosed => "Client Closed",
+            Self::AuthenticationTimeout => "Authentication Timeout",
+            Self::AuthenticationFailure => "Authentication Failure",
+            Self::SlowConsumerPending => "Slow Consumer (Pending Bytes)",
+            Self::SlowConsumerDeadline => "Slow Consumer (Write Deadline)",
+            Self::WriteError => "Write Error",
+            Self::ReadError => "Read Error",
+            Self::ParseError => "Parse Error",
+            Self::Stale => "Stale Connection",
+            Self::ProtocolViolation => "Protocol Violation",
+            Self::BadClientProtocol => "Bad Client Protocol Version",
+            Self::MaxConnections => "Maximum Connections Exceeded",
+            Self::MaxPayload => "Maximum Message Payload Exceeded",
+            Self::MaxControlLine => "Maximum Control Line Exceeded",
+            Self::ServerShutdown => "Server Shutdown",
+            Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
+        })
+    }
+}
+
+/// Bytes of a peer in double quotes, the way Go's `%q` prints a string: clients cut the subject
+/// out of the text again.
+pub struct Quoted<'a>(pub &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '"' => f.write_str("\\\"")?,
+                    '\\' => f.write_str("\\\\")?,
+                    '\u{7}' => f.write_str("\\a")?,
+                    '\u{8}' => f.write_str("\\b")?,
+                    '\u{b}' => f.write_str("\\v")?,
+                    '\u{c}' => f.write_str("\\f")?,
+                    '\n' => f.write_str("\\n")?,
+                    '\r' => f.write_str("\\r")?,
+                    '\t' => f.write_str("\\t")?,
+                    c if c.is_control() && u32::from(c) < 0x80 => {
+                        write!(f, "\\x{:02x}", u32::from(c))?;
+                    }
+                    c if c.is_control() => write!(f, "\\u{:04x}", u32::from(c))?,
+                    c => write!(f, "{c}")?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        f.write_str("\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_quoted_as_go_quotes_them() {
+        let cases: [(&[u8], &str); 5] = [
+            (b"foo.bar", "\"foo.bar\""),
+            (b"a\"b\\c", "\"a\\\"b\\\\c\""),
+            (b"\x00\x1f\x7f", "\"\\x00\\x1f\\x7f\""),
+            ("größe".as_bytes(), "\"größe\""),
+            (b"\xff\xfe", "\"\\xff\\xfe\""),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(Quoted(bytes).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_said_and_what_closes() {
+        assert_eq!(Violation::Malformed.text(), None);
+        assert_eq!(Violation::Malformed.closes(), Some(CloseReason::ProtocolViolation));
+        let denied = Violation::SubscribeTo(b"a"[..].into(), Some(b"q"[..].into()));
+        let text = "Permissions Violation for Subscription to \"a\" using queue \"q\"";
+        assert_eq!(denied.text().as_deref(), Some(text));
+        assert_eq!(denied.closes(), None);
+    }
+}

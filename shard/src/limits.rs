@@ -1,0 +1,114 @@
+//! Every bound of the data plane, in one place, with the relations between them asserted.
+//!
+//! What an operator may set is in [`Limits`]; what follows from the design is a constant. Sizes
+//! are bytes.
+
+use std::time::Duration;
+
+/// Shards of one process. A frame names a shard in 16 bits and a match set lists shards, so the
+/// bound is a matter of memory: the mesh has this many rings squared.
+pub const SHARDS_MAX: usize = 256;
+
+/// Digits of a size that a peer declares. Nine digits stay below 2^30 and cannot overflow.
+pub const SIZE_DIGITS_MAX: usize = 9;
+
+/// Bytes in flight from one shard to another before publishers that need the lane are paused. One
+/// frame may go over it, so that a message of any legal size can cross.
+pub const LANE_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes collected for another shard before they are handed over as one batch.
+pub const BATCH_BYTES: usize = 64 << 10;
+
+/// Batches in flight from one shard to another.
+pub const LANE_BATCHES: usize = 64;
+
+/// Control frames (interest deltas, new sockets) in flight from one shard to another.
+pub const CONTROL_FRAMES: usize = 4096;
+
+/// Bytes of frames sent on from this shard that wait for room on a lane (queue members gone while
+/// the frame was on its way, answers to publishers). Beyond it frames are dropped and counted.
+pub const SPILL_BYTES_MAX: usize = 16 << 20;
+
+/// One chunk of an outbox. Large enough that a socket write moves 5 ns worth of bytes per small
+/// frame, small enough that a few of them stay in the second-level cache.
+pub const CHUNK_BYTES: usize = 64 << 10;
+
+/// Chunks a shard keeps for the next connection that has something to say.
+pub const CHUNK_POOL: usize = 64;
+
+/// Output produced by one stretch of input before it is written out, so that a wide fan-out is
+/// written from the cache and not from memory.
+pub const TURN_OUTPUT_BYTES: usize = 512 << 10;
+
+/// Bytes of subjects and match sets remembered per shard.
+pub const MATCH_CACHE_BYTES: usize = 64 << 20;
+
+/// Share of `max_pending` above which a receiver counts as stalled, in percent.
+pub const STALL_PERCENT: usize = 75;
+
+/// How long a publisher whose receivers are all stalled is paused per stretch of input.
+pub const STALL_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a closing connection may take to write what it still has queued.
+pub const CLOSE_FLUSH: Duration = Duration::from_secs(2);
+
+/// Longest prefix of unreadable input shown in a log line.
+pub const SNIPPET_BYTES: usize = 32;
+
+/// First PING of a client, ahead of the regular interval, so that its round trip is known early.
+pub const FIRST_PING: Duration = Duration::from_secs(2);
+
+/// A PING is due at least this often even if the client keeps talking, to measure the round trip.
+pub const RTT_INTERVAL: Duration = Duration::from_secs(3600);
+
+const _: () = {
+    assert!(SHARDS_MAX <= u16::MAX as usize);
+    assert!(BATCH_BYTES <= LANE_BYTES_MAX);
+    assert!(LANE_BYTES_MAX / BATCH_BYTES <= LANE_BATCHES);
+    assert!(CHUNK_BYTES <= TURN_OUTPUT_BYTES);
+    assert!(STALL_PERCENT < 100);
+    assert!(10u64.pow(SIZE_DIGITS_MAX as u32) < i32::MAX as u64);
+};
+
+/// What an operator may bound. Zero never means "no limit" here: that is `None`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Longest control line of a client, its line end not counted (`max_control_line`).
+    pub control_line: usize,
+    /// Largest payload including headers (`max_payload`).
+    pub payload: usize,
+    /// Output waiting for one connection before it is a slow consumer (`max_pending`).
+    pub pending: usize,
+    /// Connections of the process (`max_connections`).
+    pub connections: Option<usize>,
+    /// Subscriptions of one connection (`max_subscriptions`).
+    pub subscriptions: Option<usize>,
+    /// Tokens of one subscription's pattern (`max_subscription_tokens`).
+    pub subscription_tokens: Option<usize>,
+    /// Silence after which a connection is pinged (`ping_interval`).
+    pub ping_interval: Duration,
+    /// Unanswered PINGs that end a connection (`ping_max`).
+    pub pings_out: u32,
+    /// A write that makes no progress for this long ends the connection (`write_deadline`).
+    pub write_deadline: Duration,
+    /// A client that must authenticate has this long to do so (`authorization.timeout`).
+    pub auth_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// The defaults of nats-server 2.15.
+    fn default() -> Self {
+        Self {
+            control_line: 4096,
+            payload: 1 << 20,
+            pending: 64 << 20,
+            connections: Some(64 << 10),
+            subscriptions: None,
+            subscription_tokens: None,
+            ping_interval: Duration::from_secs(120),
+            pings_out: 2,
+            write_deadline: Duration::from_secs(10),
+            auth_timeout: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The broker around the data plane: configuration, process life, operations.

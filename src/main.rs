@@ -1,0 +1,3 @@
+//! The `ringbus` binary.
+
+fn main() {}
