@@ -6,3 +6,5 @@ pub mod delivery;
 pub mod error;
 pub mod ids;
 pub mod limits;
+pub mod outbox;
+pub mod engine;

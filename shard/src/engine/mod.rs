@@ -1,0 +1,4 @@
+//! The parts of a shard together.
+
+mod timers;
+pub use timers::{TimerKind, Timers};
