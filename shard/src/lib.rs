@@ -6,3 +6,4 @@ pub mod delivery;
 pub mod error;
 pub mod ids;
 pub mod limits;
+pub mod mesh;
