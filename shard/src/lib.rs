@@ -3,8 +3,12 @@
 
 pub mod clock;
 pub mod delivery;
+pub mod engine;
 pub mod error;
+pub mod event;
 pub mod ids;
 pub mod limits;
+pub mod mesh;
+pub mod options;
 pub mod outbox;
-pub mod engine;
+pub mod session;
