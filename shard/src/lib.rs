@@ -6,3 +6,5 @@ pub mod delivery;
 pub mod error;
 pub mod ids;
 pub mod limits;
+pub mod subject;
+pub mod wire;
