@@ -1,0 +1,1 @@
+//! Subjects, patterns, and how they match.
