@@ -35,6 +35,8 @@ pub enum What {
     Closed(CloseReason),
     /// It broke a rule.
     Violated(Violation),
+    /// It sent input that begins like this and is no operation.
+    Unreadable(Box<[u8]>),
     /// It published more than it may: the size it declared, and the most that is allowed.
     PayloadTooLarge(usize, usize),
     /// Its output went over `max_pending`, which is given.

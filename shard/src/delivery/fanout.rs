@@ -24,6 +24,12 @@ impl Reach {
         self.keeping_up || self.behind
     }
 
+    /// Both together.
+    pub fn merge(&mut self, other: Self) {
+        self.keeping_up |= other.keeping_up;
+        self.behind |= other.behind;
+    }
+
     fn add(&mut self, delivered: Delivered) -> bool {
         match delivered {
             Delivered::No => return false,

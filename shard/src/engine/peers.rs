@@ -16,7 +16,7 @@ use crate::ids::ShardId;
 use crate::interest::{Delta, MatchSet};
 use crate::limits::SPILL_BYTES_MAX;
 use crate::mesh::frame::{self, encode};
-use crate::mesh::{Batch, Endpoint, Frame, MessageFrame};
+use crate::mesh::{Batch, Doorbell, Endpoint, Frame, MessageFrame, Outbound};
 
 /// Batches taken from one lane in one turn: about a lane's worth of bytes.
 const BATCHES_PER_TURN: usize = 16;
@@ -58,15 +58,14 @@ impl Peers {
 
     /// Whether a change of interest can be told to everybody now.
     pub fn can_broadcast(&mut self) -> bool {
-        // Every lane is asked, not only up to the first full one: asking is how a lane learns to
-        // wake us.
-        self.removals.is_empty()
-            && self
-                .endpoint
-                .to
-                .iter_mut()
-                .flatten()
-                .fold(true, |all, lane| lane.control.has_room(1) && all)
+        self.removals.is_empty() && self.control_has_room()
+    }
+
+    /// Every lane is asked, not only up to the first full one: asking is how a lane learns to wake
+    /// us.
+    fn control_has_room(&mut self) -> bool {
+        let mut lanes = self.endpoint.to.iter_mut().flatten();
+        lanes.fold(true, |all, lane| lane.control.has_room(1) && all)
     }
 
     /// Tells everybody about a change of interest. Unless it is the end of something, the caller
@@ -139,13 +138,7 @@ impl Peers {
     /// that must be woken to `wake`. After this, what follows from it may leave the shard.
     pub fn commit(&mut self, wake: &mut Vec<ShardId>) {
         while !self.removals.is_empty() {
-            let room = self
-                .endpoint
-                .to
-                .iter_mut()
-                .flatten()
-                .fold(true, |all, lane| lane.control.has_room(1) && all);
-            if !room {
+            if !self.control_has_room() {
                 break;
             }
             if let Some(delta) = self.removals.pop_front() {
@@ -156,17 +149,13 @@ impl Peers {
             self.unspill(index);
         }
         let doorbells = &self.endpoint.doorbells;
-        for (index, lane) in self.endpoint.to.iter_mut().enumerate() {
-            let Some(lane) = lane else { continue };
-            if lane.publish() && doorbells.get(index).is_some_and(crate::mesh::Doorbell::ring) {
-                wake.extend(ShardId::all(index + 1).last());
-            }
-        }
-        for shard in self.owed.drain(..) {
-            if self.endpoint.doorbells.get(shard.index()).is_some_and(crate::mesh::Doorbell::ring) {
+        let asleep = |shard: &ShardId| doorbells.get(shard.index()).is_some_and(Doorbell::ring);
+        for (shard, lane) in ShardId::all(self.endpoint.to.len()).zip(&mut self.endpoint.to) {
+            if lane.as_mut().is_some_and(Outbound::publish) && asleep(&shard) {
                 wake.push(shard);
             }
         }
+        wake.extend(self.owed.drain(..).filter(asleep));
     }
 
     /// Moves spilled frames to their lane as far as there is room.

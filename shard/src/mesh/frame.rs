@@ -83,7 +83,19 @@ impl<'a> Iterator for GroupNames<'a> {
     }
 }
 
-impl GroupNames<'_> {
+/// Appends the name of a group in the form that [`GroupNames::new`] reads.
+pub fn encode_group(name: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&len32(name.len()).to_le_bytes());
+    out.extend_from_slice(name);
+}
+
+impl<'a> GroupNames<'a> {
+    /// The names that [`encode_group`] wrote to `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// Whether no name is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -228,8 +240,7 @@ where
     head.append_to(out);
     out.extend_from_slice(subject);
     for name in frame.groups.clone() {
-        out.extend_from_slice(&len32(name.len()).to_le_bytes());
-        out.extend_from_slice(name);
+        encode_group(name, out);
     }
     out.extend_from_slice(tail);
 }

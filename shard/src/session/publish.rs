@@ -1,6 +1,6 @@
 //! PUB and HPUB: limits and reserved names, then delivery.
 
-use crate::delivery::publish::{Published, Publisher};
+use crate::delivery::publish::Publisher;
 use crate::delivery::Message;
 use crate::engine::Exchange;
 use crate::error::Violation;
@@ -22,40 +22,30 @@ impl ClientSession {
             let reply = publish.reply.into();
             return self.violated(exchange, Violation::ReplyOf(reply));
         }
-        let publisher = Publisher { conn: self.conn, no_responders: self.connect.no_responders };
-        let published = match publish.tail {
-            Some(tail) => self.deliver(exchange, publish, tail, publisher),
-            None => {
-                let mut tail = Vec::with_capacity(publish.payload.len() + publish.reply.len() + 32);
-                encode::tail(&mut tail, publish.reply, publish.header_len, publish.payload);
-                self.deliver(exchange, publish, &tail, publisher)
-            }
+        let set = match exchange.route(&mut self.memo, self.grant.account, publish.subject) {
+            Ok(set) => set,
+            Err(full) => return Flow::Retry(Halt::Lane(full)),
         };
-        match published {
-            Published::NoRoom(shard) => return Flow::Retry(Halt::Lane(shard)),
-            Published::Done(reach) => {
-                self.reach.keeping_up |= reach.keeping_up;
-                self.reach.behind |= reach.behind;
-            }
-        }
         self.count(exchange, publish);
         if self.connect.pedantic && !subject::is_valid_literal(publish.subject) {
-            return self.violated(exchange, Violation::InvalidPublishSubject);
+            self.violated(exchange, Violation::InvalidPublishSubject);
         }
         if self.connect.verbose {
             self.tell(exchange, encode::OK);
         }
-        Flow::Next
-    }
-
-    #[inline]
-    fn deliver(
-        &mut self,
-        exchange: &mut Exchange,
-        publish: &Publish<'_>,
-        tail: &[u8],
-        publisher: Publisher,
-    ) -> Published {
+        if set.is_empty() && !self.connect.no_responders {
+            return Flow::Next;
+        }
+        let rewritten;
+        let tail = match publish.tail {
+            Some(tail) => tail,
+            None => {
+                let mut tail = Vec::with_capacity(publish.payload.len() + publish.reply.len() + 32);
+                encode::tail(&mut tail, publish.reply, publish.header_len, publish.payload);
+                rewritten = tail;
+                &rewritten
+            }
+        };
         let message = Message {
             account: self.grant.account,
             subject: publish.subject,
@@ -64,7 +54,9 @@ impl ClientSession {
             payload: publish.payload,
             tail,
         };
-        exchange.publish(&mut self.memo, &message, publisher)
+        let publisher = Publisher { conn: self.conn, no_responders: self.connect.no_responders };
+        self.reach.merge(exchange.publish(&set, self.memo.head(), &message, publisher));
+        Flow::Next
     }
 
     #[inline]
