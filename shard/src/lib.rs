@@ -4,6 +4,8 @@
 pub mod clock;
 pub mod delivery;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod ids;
 pub mod limits;
 pub mod subject;

@@ -6,7 +6,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod naive;
 mod pattern;
 mod tokens;
