@@ -171,3 +171,124 @@ impl<'de> Visitor<'de> for Fields<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(json: &[u8]) -> Result<ConnectOptions, Malformed> {
+        let mut options = ConnectOptions::default();
+        options.apply(json).map(|()| options)
+    }
+
+    #[test]
+    fn what_a_client_library_sends() {
+        let json = br#"{"verbose":false,"pedantic":false,"tls_required":true,"name":"n",
+            "lang":"rust","version":"1.2","protocol":1,"echo":false,"headers":true,
+            "no_responders":true,"user":"u","pass":"p","auth_token":"t","nkey":"k","jwt":"j",
+            "sig":"s","proxy_sig":"x","unknown":[{}]}"#;
+        let secret = |text: &str| Secret::from(text.to_owned());
+        let expected = ConnectOptions {
+            verbose: false,
+            pedantic: false,
+            echo: false,
+            tls_required: true,
+            headers: true,
+            no_responders: true,
+            protocol: 1,
+            name: "n".to_owned(),
+            lang: "rust".to_owned(),
+            version: "1.2".to_owned(),
+            user: "u".to_owned(),
+            pass: secret("p"),
+            auth_token: secret("t"),
+            nkey: "k".to_owned(),
+            jwt: secret("j"),
+            sig: secret("s"),
+            proxy_sig: secret("x"),
+            account: String::new(),
+            new_account: false,
+        };
+        assert_eq!(applied(json), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_named_stays() {
+        for json in [&b"{}"[..], b"null", b" {} \n", b"{\"verbose\":null,\"protocol\":null}"] {
+            assert_eq!(applied(json), Ok(ConnectOptions::default()), "{}", json.escape_ascii());
+        }
+        let mut options = ConnectOptions::default();
+        assert_eq!(options.apply(br#"{"verbose":false,"user":"u"}"#), Ok(()));
+        assert_eq!(options.apply(br#"{"pass":"p"}"#), Ok(()));
+        assert!(!options.verbose && options.echo);
+        assert_eq!((options.user.as_str(), options.pass.expose()), ("u", "p"));
+    }
+
+    #[test]
+    fn keys_match_in_any_case_and_the_last_one_counts() {
+        let options = applied(br#"{"Echo":false,"NAME":"a","name":"b","echo":null}"#);
+        let options = options.expect("the JSON is right");
+        assert_eq!((options.echo, options.name.as_str()), (false, "b"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_replaced_one_by_one() {
+        let options = applied(b"{\"name\":\"a\xe2\x82b\"}").expect("the JSON is right");
+        assert_eq!(options.name, "a\u{fffd}\u{fffd}b");
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let cases: [&[u8]; 19] = [
+            b"",
+            b"\r",
+            b"{",
+            b"[]",
+            b"5",
+            b"{} x",
+            b"{\"protocol\":1.0}",
+            b"{\"protocol\":1e0}",
+            b"{\"protocol\":\"1\"}",
+            b"{\"protocol\":99999999999999999999}",
+            b"{\"verbose\":\"x\"}",
+            b"{\"verbose\":0}",
+            b"{\"name\":1}",
+            b"{\"pass\":1}",
+            b"{\"remote_account\":5}",
+            b"{\"import\":5}",
+            b"{\"a\":\"\x01\"}",
+            b"{\"a\":\xff}",
+            b"{\"verbose\":true,}",
+        ];
+        for json in cases {
+            assert_eq!(applied(json), Err(Malformed), "{}", json.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn deep_nesting_costs_no_stack() {
+        let json = format!("{{\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(applied(json.as_bytes()), Ok(ConnectOptions::default()));
+    }
+
+    #[test]
+    fn naming_an_account() {
+        for (json, expected) in [
+            (&b"{\"account\":\"\",\"new_account\":false}"[..], false),
+            (b"{\"account\":\"a\"}", true),
+            (b"{\"new_account\":true}", true),
+        ] {
+            assert_eq!(applied(json).map(|options| options.names_account()), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn credentials_are_not_printed() {
+        let json = br#"{"pass":"hush","auth_token":"hush","jwt":"hush","sig":"hush",
+            "proxy_sig":"hush"}"#;
+        let options = applied(json).expect("the JSON is right");
+        let printed = format!("{options:?} {}", options.pass);
+        assert!(!printed.contains("hush"), "{printed}");
+        assert_eq!(printed.matches("[REDACTED]").count(), 6);
+    }
+}

@@ -24,6 +24,9 @@
 
 pub mod client;
 pub mod connect;
+pub mod encode;
+pub mod headers;
+pub mod info;
 mod json;
 pub mod secret;
 

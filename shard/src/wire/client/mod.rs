@@ -346,3 +346,20 @@ fn size(digits: &[u8]) -> Option<usize> {
         _ => None,
     })
 }
+
+/// Panics if the reader of the usual form finds another operation than the general one.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_readers_agree(buf: &[u8], limits: &ParseLimits) {
+    let Some(usual) = publish::read_usual_form(buf, limits) else {
+        return;
+    };
+    let mut any_form = read_any_form(buf, limits);
+    if let (
+        Parsed::Op { op: ClientOp::Publish(usual), .. },
+        Parsed::Op { op: ClientOp::Publish(any_form), .. },
+    ) = (&usual, &mut any_form)
+    {
+        any_form.tail = usual.tail;
+    }
+    assert_eq!(usual, any_form, "{}", buf.escape_ascii());
+}
