@@ -35,6 +35,11 @@ impl Literals {
         self.table.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
     /// Who wants exactly `subject`.
     pub(super) fn find(&self, hash: u64, account: AccountId, subject: &[u8]) -> Option<&Leaf> {
         let same = |known: &Literal| known.is(hash, account, subject);

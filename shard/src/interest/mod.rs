@@ -222,6 +222,12 @@ impl Interest {
         self.wildcards.nodes()
     }
 
+    /// Patterns, nodes and edges there is memory for.
+    #[cfg(test)]
+    fn slots_reserved(&self) -> usize {
+        self.literals.capacity() + self.wildcards.capacity()
+    }
+
     /// Subjects remembered.
     #[must_use]
     pub fn cache_entries(&self) -> usize {

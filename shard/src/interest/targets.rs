@@ -100,36 +100,38 @@ impl Targets {
 mod tests {
     use super::*;
 
-    fn target(slot: usize) -> LocalTarget {
-        LocalTarget { conn: slot as u32 % 7, sub: SubId::new(slot as u32) }
+    const INDEXED: u32 = 65;
+
+    fn target(slot: u32) -> LocalTarget {
+        LocalTarget { conn: slot % 7, sub: SubId::new(slot) }
+    }
+
+    fn filled(count: u32) -> Targets {
+        let mut targets = Targets::default();
+        (0..count).for_each(|slot| targets.insert(target(slot)));
+        targets
     }
 
     #[test]
     fn removal_works_below_at_and_above_the_index() {
-        for count in [1, 2, 3, SCAN_MAX - 1, SCAN_MAX, SCAN_MAX + 1, 1000] {
-            let mut targets = Targets::default();
-            (0..count).for_each(|slot| targets.insert(target(slot)));
-            assert_eq!(targets.len(), count);
+        for count in [1, 2, 3, INDEXED - 2, INDEXED - 1, INDEXED, 1009] {
+            let mut targets = filled(count);
+            assert_eq!(targets.index.is_some(), targets.len() > SCAN_MAX);
             assert!(!targets.remove(target(count)), "never inserted");
-            for gone in
-                (0..count).map(|slot| slot * 7919 % count).take(if count == 1 { 1 } else { 0 })
-            {
-                assert!(targets.remove(target(gone)));
-            }
-            for slot in (0..count).rev().skip(usize::from(count == 1)) {
+            // 7919 is prime to all counts: every slot once, in no simple order.
+            for (slot, left) in (0..count).map(|slot| slot * 7919 % count).zip((0..count).rev()) {
                 assert!(targets.remove(target(slot)), "{slot} of {count}");
                 assert!(!targets.remove(target(slot)), "only once");
-                assert_eq!(targets.len(), slot);
+                assert_eq!(targets.members(), left);
             }
-            assert!(targets.is_empty());
+            assert!(targets.is_empty() && targets.index.is_none());
         }
     }
 
     #[test]
     fn another_connection_cannot_take_a_target_away() {
-        let mut targets = Targets::default();
-        (0..SCAN_MAX + 10).for_each(|slot| targets.insert(target(slot)));
+        let mut targets = filled(INDEXED);
         assert!(!targets.remove(LocalTarget { conn: 99, sub: SubId::new(3) }));
-        assert_eq!(targets.len(), SCAN_MAX + 10);
+        assert_eq!(targets.members(), INDEXED);
     }
 }

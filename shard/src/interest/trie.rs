@@ -101,6 +101,11 @@ impl Trie {
         self.nodes.len() - 1 - self.free.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.nodes.capacity() + self.edges.capacity()
+    }
+
     /// Adds every leaf of `account` that matches `subject` to `found`.
     pub(super) fn find<'t>(
         &'t self,
