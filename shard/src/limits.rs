@@ -62,6 +62,9 @@ pub const STALL_PAUSE: Duration = Duration::from_millis(10);
 /// How long a closing connection may take to write what it still has queued.
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(2);
 
+/// How long a connection that was told everything is kept for its client to hang up first.
+pub const LINGER: Duration = Duration::from_millis(200);
+
 /// Longest prefix of unreadable input shown in a log line.
 pub const SNIPPET_BYTES: usize = 32;
 

@@ -94,8 +94,8 @@ impl Fanout<'_> {
     fn strip(&mut self, message: &Message<'_>) {
         if message.header_len > 0 {
             self.scratch.clear();
-            let body = message.payload.get(message.header_len..).unwrap_or_default();
-            encode::tail(self.scratch, message.reply, 0, body);
+            let Message { reply, header_len, payload, .. } = *message;
+            encode::stripped_tail(self.scratch, reply, header_len, payload);
         }
     }
 

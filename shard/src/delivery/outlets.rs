@@ -55,12 +55,15 @@ pub struct Outlets {
     produced: usize,
     pending_max: usize,
     stall_mark: usize,
+    /// Lines that were queued, if somebody wants to see them.
+    traced: Option<Vec<(ConnId, String)>>,
 }
 
 impl Outlets {
-    /// No connections; each will be allowed `pending_max` waiting bytes.
+    /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every message
+    /// queued is kept as text for [`Self::take_traced`].
     #[must_use]
-    pub fn new(pending_max: usize) -> Self {
+    pub fn new(pending_max: usize, trace: bool) -> Self {
         Self {
             table: Vec::new(),
             pool: ChunkPool::default(),
@@ -69,6 +72,7 @@ impl Outlets {
             produced: 0,
             pending_max,
             stall_mark: pending_max / 100 * STALL_PERCENT,
+            traced: trace.then(Vec::new),
         }
     }
 
@@ -164,6 +168,9 @@ impl Outlets {
         frame.extend_from_slice(line.head);
         frame.extend_from_slice(line.sid);
         frame.extend_from_slice(tail);
+        if let Some(traced) = &mut self.traced {
+            traced.extend(line.trace(headers, tail).map(|text| (outlet.conn, text)));
+        }
         outlet.out_msgs += 1;
         outlet.out_bytes += payload_len as u64;
         self.produced += len;
@@ -191,6 +198,11 @@ impl Outlets {
             outlet.dirty = true;
             self.dirty.push(conn);
         }
+    }
+
+    /// What was queued and not yet shown, as text.
+    pub fn take_traced(&mut self) -> Vec<(ConnId, String)> {
+        self.traced.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Connections that went over `max_pending` since the last call.
@@ -304,6 +316,19 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// The line and the payload as log lines show them.
+    #[cold]
+    fn trace(&self, headers: bool, tail: &[u8]) -> impl Iterator<Item = String> + use<> {
+        let end = memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1);
+        let (line, payload) = tail.split_at(end);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let verb = if headers { "H" } else { "" };
+        let line = format!("[{verb}{}{}{}]", text(self.head), text(self.sid), text(line).trim_end());
+        let payload = text(payload.strip_suffix(b"\r\n").unwrap_or(payload));
+        let payload = (!payload.is_empty()).then(|| format!("MSG_PAYLOAD: [{payload:?}]"));
+        std::iter::once(line).chain(payload)
+    }
+
     /// Tail, payload length and whether the verb is HMSG, for a receiver that takes headers or not.
     #[inline]
     fn shape(&self, takes_headers: bool) -> (&'a [u8], usize, bool) {

@@ -8,7 +8,7 @@ use crate::engine::Exchange;
 use crate::ids::{AccountId, ConnId, ShardId};
 use crate::interest::{GroupMatch, MatchSet, Pick};
 use crate::mesh::{MessageFrame, Origin};
-use crate::wire::encode;
+use crate::wire::{encode, headers};
 
 use super::{Fanout, Memo, Message, Reach};
 
@@ -170,8 +170,13 @@ impl Exchange {
         if subscription.conn != conn {
             return;
         }
-        let mut out = Vec::with_capacity(64 + reply.len() + subject.len());
-        encode::no_responders(&mut out, reply, subscription.sid(), subject);
+        let status = headers::no_responders(subject);
+        let mut out = Vec::with_capacity(2 * reply.len() + 64 + status.len());
+        out.extend_from_slice(b"HMSG ");
+        for part in [reply, b" ", &subscription.sid] {
+            out.extend_from_slice(part);
+        }
+        encode::tail(&mut out, &[], status.len(), &status);
         self.outlets.control(conn, &out);
     }
 }

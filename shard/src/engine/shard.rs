@@ -324,6 +324,9 @@ impl Shard {
                 session.expire(&mut self.exchange, id);
             }
         }
+        for (conn, line) in self.exchange.outlets.take_traced() {
+            self.report(conn, What::Sent(line));
+        }
         while let Some(conn) = self.exchange.outlets.take_overflowed() {
             self.exchange.stats.slow_pending += 1;
             self.report(conn, What::SlowPending(self.exchange.options.limits.pending));

@@ -274,7 +274,7 @@ pub fn encode(frame: &Frame<'_>, out: &mut Vec<u8>) {
 }
 
 /// Bytes that [`encode`] appends.
-pub(super) fn encoded_len(frame: &Frame<'_>) -> usize {
+pub fn encoded_len(frame: &Frame<'_>) -> usize {
     match frame {
         Frame::Message(message) => message.encoded_len(),
         Frame::NoResponders { reply, subject, .. } => HEAD + subject.len() + reply.len(),

@@ -12,11 +12,12 @@ use crate::delivery::{Memo, Reach};
 use crate::engine::Exchange;
 use crate::error::{CloseReason, Violation};
 use crate::event::{ClientLabel, Event, What};
-use crate::ids::{ClientId, ConnId, ShardId, SubId};
+use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
 use crate::limits::{STALL_PAUSE, TURN_OUTPUT_BYTES};
 use crate::options::Grant;
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
+use crate::wire::encode;
 
 use super::carry::{Carry, STASH_BYTES};
 use super::keepalive::Keepalive;
@@ -98,6 +99,7 @@ impl ClientSession {
             payload: limits.payload,
             headers: false,
         };
+        exchange.set_account(conn, AccountId::GLOBAL);
         let mut session = Self {
             conn,
             peer,
@@ -256,7 +258,9 @@ impl ClientSession {
     /// Tells the client what it did wrong, and whoever watches.
     pub(super) fn violated(&mut self, exchange: &mut Exchange, violation: Violation) -> Flow {
         if let Some(text) = violation.text() {
-            self.tell(exchange, format!("-ERR '{text}'\r\n").as_bytes());
+            let mut line = Vec::with_capacity(text.len() + 16);
+            encode::err(&mut line, &text);
+            self.tell(exchange, &line);
         }
         let closes = violation.closes();
         self.report(exchange, What::Violated(violation));
@@ -271,7 +275,8 @@ impl ClientSession {
         exchange.outlets.control(self.conn, bytes);
     }
 
-    pub(super) fn report(&self, exchange: &mut Exchange, what: What) {
+    /// Reports what happened to this connection.
+    pub fn report(&self, exchange: &mut Exchange, what: What) {
         exchange.events.push_back(Event { client: Arc::clone(&self.label), what });
     }
 

@@ -51,9 +51,14 @@ impl ClientSession {
     pub fn lame_duck(&self, exchange: &mut Exchange) {
         if self.phase == Phase::Connected && self.connect.protocol >= 1 {
             let mut info = self.info(exchange);
-            info.lame_duck_mode = true;
+            info.lame_duck = true;
             self.tell_info(exchange, &info);
         }
+    }
+
+    /// There is no room for this client.
+    pub fn refuse(&mut self, exchange: &mut Exchange) -> Flow {
+        self.violated(exchange, Violation::MaxConnections)
     }
 
     /// A client that must say who it is may begin with nothing else: its first byte decides.
@@ -88,6 +93,7 @@ impl ClientSession {
         let Some(grant) = grant.filter(|_| !self.connect.names_account()) else {
             return self.violated(exchange, Violation::Authorization);
         };
+        exchange.set_account(self.conn, grant.account);
         self.grant = grant;
         self.phase = Phase::Connected;
         self.look_early(exchange, now);

@@ -5,7 +5,7 @@ use crate::error::Violation;
 use crate::event::What;
 use crate::limits::SNIPPET_BYTES;
 use crate::wire::client::ClientOp;
-use crate::wire::connect::redacted;
+use crate::wire::redact::redacted;
 
 use super::client::ClientSession;
 

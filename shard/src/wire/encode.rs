@@ -1,19 +1,13 @@
 //! What goes out to a client, except INFO. Everything is appended to a buffer of the caller.
 
-/// Appends `+OK`.
-pub fn ok(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"+OK\r\n");
-}
+/// `+OK`.
+pub const OK: &[u8] = b"+OK\r\n";
 
-/// Appends PING.
-pub fn ping(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"PING\r\n");
-}
+/// PING.
+pub const PING: &[u8] = b"PING\r\n";
 
-/// Appends PONG.
-pub fn pong(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"PONG\r\n");
-}
+/// PONG.
+pub const PONG: &[u8] = b"PONG\r\n";
 
 /// Appends `-ERR` with `text` in quotes. The text is made by us; bytes of a peer in it are escaped
 /// already ([`crate::error::Quoted`]).
@@ -71,9 +65,6 @@ mod tests {
 
     #[test]
     fn single_lines() {
-        assert_eq!(written(ok), "+OK\r\n");
-        assert_eq!(written(ping), "PING\r\n");
-        assert_eq!(written(pong), "PONG\r\n");
         assert_eq!(written(|out| err(out, "Stale Connection")), "-ERR 'Stale Connection'\r\n");
     }
 

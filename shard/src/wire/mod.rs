@@ -28,6 +28,7 @@ pub mod encode;
 pub mod headers;
 pub mod info;
 mod json;
+pub mod redact;
 pub mod secret;
 
 pub use json::Malformed;
