@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{CloseReason, Violation};
 use crate::ids::ClientId;
@@ -49,4 +50,13 @@ pub enum What {
     Received(String),
     /// It was sent this (trace only).
     Sent(String),
+}
+
+/// Where a shard reports what happened. Called on the shard: it must not block.
+pub trait EventSink {
+    /// Something happened to a connection.
+    fn record(&mut self, event: Event);
+
+    /// Connections cannot be accepted for `pause`, because of `reason`.
+    fn accept_failed(&mut self, reason: &str, pause: Duration);
 }

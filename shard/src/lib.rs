@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod ids;
 pub mod interest;
+pub mod io;
 pub mod limits;
 pub mod mesh;
 pub mod options;

@@ -144,12 +144,7 @@ impl Outlets {
     /// blank, and `tail` is the rest; with `headers`, the verb is HMSG. `publisher` is the slot the
     /// message came from, if it came from this shard.
     #[inline]
-    pub fn message(
-        &mut self,
-        slot: u32,
-        publisher: Option<u32>,
-        line: &Line<'_>,
-    ) -> Delivered {
+    pub fn message(&mut self, slot: u32, publisher: Option<u32>, line: &Line<'_>) -> Delivered {
         let Some(Some(outlet)) = self.table.get_mut(slot as usize) else { return Delivered::No };
         if !outlet.open || (!outlet.echo && publisher == Some(slot)) {
             return Delivered::No;
@@ -323,7 +318,8 @@ impl<'a> Line<'a> {
         let (line, payload) = tail.split_at(end);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let verb = if headers { "H" } else { "" };
-        let line = format!("[{verb}{}{}{}]", text(self.head), text(self.sid), text(line).trim_end());
+        let line =
+            format!("[{verb}{}{}{}]", text(self.head), text(self.sid), text(line).trim_end());
         let payload = text(payload.strip_suffix(b"\r\n").unwrap_or(payload));
         let payload = (!payload.is_empty()).then(|| format!("MSG_PAYLOAD: [{payload:?}]"));
         std::iter::once(line).chain(payload)

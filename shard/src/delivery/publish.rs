@@ -96,8 +96,7 @@ impl Exchange {
         match group.pick(random) {
             Some(Pick::Shard(shard)) => Err(Some(shard)),
             Some(Pick::Local(start)) => {
-                let reach =
-                    self.fan_out().to_first(&group.local, start, head, message, publisher);
+                let reach = self.fan_out().to_first(&group.local, start, head, message, publisher);
                 if reach.any() { Ok(reach) } else { Err(group.pick_remote(random)) }
             }
             None => Err(None),

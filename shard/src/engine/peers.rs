@@ -64,7 +64,7 @@ impl Peers {
     /// Every lane is asked, not only up to the first full one: asking is how a lane learns to wake
     /// us.
     fn control_has_room(&mut self) -> bool {
-        let mut lanes = self.endpoint.to.iter_mut().flatten();
+        let lanes = self.endpoint.to.iter_mut().flatten();
         lanes.fold(true, |all, lane| lane.control.has_room(1) && all)
     }
 

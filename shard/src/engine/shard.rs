@@ -173,9 +173,8 @@ impl Shard {
                 let Some(memo) = self.memos.get_mut(from.index()) else { continue };
                 match self.exchange.arrive(memo, &frame) {
                     Answer::None => {}
-                    Answer::Stall(conn) => self.with_session(now, conn, |session, exchange| {
-                        session.stall(exchange, now)
-                    }),
+                    Answer::Stall(conn) => self
+                        .with_session(now, conn, |session, exchange| session.stall(exchange, now)),
                 }
             }
             self.exchange.peers.give_back(from, batch);
@@ -318,7 +317,9 @@ impl Shard {
     /// whose outbox went over its bound.
     fn settle(&mut self, now: Now) {
         while let Some(id) = self.exchange.expired.pop() {
-            let Some(holder) = self.exchange.subscriptions.get(id).map(|s| s.conn) else { continue };
+            let Some(holder) = self.exchange.subscriptions.get(id).map(|s| s.conn) else {
+                continue;
+            };
             let seat = self.seats.get_mut(holder.slot() as usize);
             if let Some(session) = seat.and_then(|seat| seat.session.as_mut()) {
                 session.expire(&mut self.exchange, id);
@@ -398,6 +399,12 @@ impl Shard {
     /// The next connection with bytes to write.
     pub fn take_dirty(&mut self) -> Option<ConnId> {
         self.exchange.outlets.take_dirty()
+    }
+
+    /// Whether a connection has bytes that were not tried to be written yet.
+    #[must_use]
+    pub fn any_dirty(&self) -> bool {
+        self.exchange.outlets.any_dirty()
     }
 
     /// All dirty connections were visited.

@@ -297,9 +297,8 @@ impl ClientSession {
     /// Whether the driver should read from the socket, when that differs from what it was told
     /// last.
     pub fn reading_changed(&mut self) -> Option<bool> {
-        let reading = self.phase == Phase::Closed
-            || self.halt.is_none()
-            || self.carry.len() < STASH_BYTES;
+        let reading =
+            self.phase == Phase::Closed || self.halt.is_none() || self.carry.len() < STASH_BYTES;
         (reading != std::mem::replace(&mut self.reading, reading)).then_some(reading)
     }
 

@@ -143,8 +143,7 @@ impl ClientSession {
             let who = format!("{}/{user}", self.grant.account_name);
             let _ = write!(details, "{separator}{}", Quoted(who.as_bytes()));
         }
-        self.label =
-            Arc::new(ClientLabel { id: self.label.id, peer: self.label.peer, details });
+        self.label = Arc::new(ClientLabel { id: self.label.id, peer: self.label.peer, details });
     }
 
     /// Time is up for a client that had to say who it is.

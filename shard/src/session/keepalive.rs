@@ -74,8 +74,8 @@ impl ClientSession {
         self.keepalive.next = None;
         let interval = exchange.options.limits.ping_interval;
         let quiet = now.since(self.keepalive.heard) >= interval;
-        let unmeasured = self.keepalive.round_trip.is_none()
-            || now.since(self.keepalive.asked) > RTT_INTERVAL;
+        let unmeasured =
+            self.keepalive.round_trip.is_none() || now.since(self.keepalive.asked) > RTT_INTERVAL;
         if quiet || unmeasured {
             if self.keepalive.unanswered >= exchange.options.limits.pings_out {
                 exchange.stats.stale += 1;

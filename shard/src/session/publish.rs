@@ -1,7 +1,7 @@
 //! PUB and HPUB: limits and reserved names, then delivery.
 
-use crate::delivery::publish::Publisher;
 use crate::delivery::Message;
+use crate::delivery::publish::Publisher;
 use crate::engine::Exchange;
 use crate::error::Violation;
 use crate::subject;
