@@ -5,4 +5,5 @@ pub mod clock;
 pub mod delivery;
 pub mod error;
 pub mod ids;
+pub mod io;
 pub mod limits;
