@@ -129,7 +129,7 @@ fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, String> {
         }
     };
     let first_v4 = found.iter().find(|address| address.is_ipv4());
-    first_v4.or(found.first()).copied().ok_or_else(|| "no such host".to_owned())
+    first_v4.or_else(|| found.first()).copied().ok_or_else(|| "no such host".to_owned())
 }
 
 fn open(address: SocketAddr, dual: bool) -> Result<TcpListener, (&'static str, io::Error)> {

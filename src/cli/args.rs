@@ -53,11 +53,11 @@ pub struct Flags {
     #[arg(
         help_heading = "Server options",
         long = "addr",
-        short,
+        short = 'a',
         alias = "net",
         value_name = "host"
     )]
-    #[arg(help = "Listen on this address or host name (default: 0.0.0.0, IPv6 included)")]
+    #[arg(help = "Address or name to listen on (default: 0.0.0.0 and ::)")]
     pub host: Option<String>,
     #[arg(help_heading = "Server options", long, short, value_name = "port", value_parser = port)]
     #[arg(help = "Port for clients; -1 picks a free one (default: 4222)")]
@@ -69,22 +69,23 @@ pub struct Flags {
     #[arg(help = "Write the process ID to this file")]
     pub pid_file: Option<PathBuf>,
     #[arg(help_heading = "Server options", long = "ports_file_dir", value_name = "dir")]
-    #[arg(help = "Write <program>_<pid>.ports, the URLs it listens on, to this directory")]
+    #[arg(help = "Write its URLs to <program>_<pid>.ports in this directory")]
     pub ports_file_dir: Option<PathBuf>,
     #[arg(help_heading = "Server options", long = "client_advertise", value_name = "host[:port]")]
     #[arg(help = "Address that clients are told to connect to")]
     pub client_advertise: Option<String>,
     #[arg(help_heading = "Server options", long = "signal", alias = "sl")]
     #[arg(value_name = "signal[=<pid>]")]
-    #[arg(help = "Send stop, quit, term, reopen, reload or ldm to a running server and exit;
-                  <pid> is a number, a prefix with *, or a pid file")]
+    #[arg(help = "Tell a running server to stop, quit, term, reopen, reload
+                  or ldm, and exit; <pid> is a number, a prefix with *,
+                  or a pid file")]
     pub signal: Option<String>,
 
     #[arg(help_heading = "Shard options", long, value_name = "count", value_parser = shards)]
-    #[arg(help = "Number of shards (default: one per core that the process may use)")]
+    #[arg(help = "Number of shards (default: one per usable core)")]
     pub shards: Option<usize>,
     #[arg(help_heading = "Shard options", long, value_name = "µs", value_parser = spin)]
-    #[arg(help = "Microseconds a shard looks for work before it sleeps, up to 1000 (default: 0)")]
+    #[arg(help = "Longest idle spin of a shard, up to 1000 (default: 0)")]
     pub spin: Option<Duration>,
 
     #[arg(help_heading = "Logging options", long = "log", short, value_name = "file")]
@@ -103,7 +104,7 @@ pub struct Flags {
     #[arg(help = "Log every protocol operation too")]
     pub trace: Option<bool>,
     #[arg(help_heading = "Logging options", long = "VV", value_parser = switch)]
-    #[arg(help = "As -V, with the system account")]
+    #[arg(help = "As -V, and the system account once there is one")]
     pub trace_verbose: Option<bool>,
     #[arg(help_heading = "Logging options", long = "DV", value_parser = switch)]
     #[arg(help = "As -D and -V")]
@@ -112,7 +113,7 @@ pub struct Flags {
     #[arg(help = "As -D and -VV")]
     pub debug_trace_verbose: Option<bool>,
     #[arg(help_heading = "Logging options", long = "max_traced_msg_len", value_name = "bytes")]
-    #[arg(value_parser = length, help = "Bytes of a message shown by -V (default: all)")]
+    #[arg(value_parser = length, help = "Bytes of a message that -V shows (default: all)")]
     pub max_traced_msg_len: Option<usize>,
 
     #[arg(help_heading = "Authorization options", long, value_name = "user")]

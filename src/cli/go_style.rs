@@ -58,7 +58,8 @@ pub(super) fn rewrite(command: &Command, argv: &[OsString]) -> Result<Typed, Str
             Some(value) => value,
             None if is_switch(arg) => "true".to_owned(),
             None => {
-                let value = words.next().ok_or(format!("flag needs an argument: -{name}"))?;
+                let value =
+                    words.next().ok_or_else(|| format!("flag needs an argument: -{name}"))?;
                 utf8(value)?.to_owned()
             }
         };

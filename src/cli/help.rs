@@ -49,7 +49,7 @@ fn line(arg: &Arg) -> String {
     let indent = if names.starts_with("--") { 8 } else { 4 };
     let column = indent + names.chars().count();
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    let first = if column < DESCRIPTION { DESCRIPTION - column } else { 0 };
+    let first = DESCRIPTION.saturating_sub(column);
     let mut line = format!("{:indent$}{names}", "");
     if first == 0 {
         let _ = write!(line, "\n{:DESCRIPTION$}", "");

@@ -246,7 +246,7 @@ fn the_help_shows_every_name_of_every_flag() {
             assert!(words().any(|word| word == shown), "{shown} is not in\n{text}");
         }
     }
-    assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     command.debug_assert();
 }
 
