@@ -1,0 +1,3 @@
+//! What an operator sees of the process while it runs.
+
+pub mod log;
