@@ -1,8 +1,8 @@
 //! Which CPUs the server and the clients may use.
 //!
-//! The harness pins itself to the client CPUs before it starts any thread, so all of them inherit that
-//! set. A server is spawned while the calling thread wears the server's set: the child has it from its
-//! first instruction, which matters to runtimes that count their CPUs at start.
+//! The harness pins itself to the client CPUs before it starts any thread, so all of them inherit
+//! that set. A server is spawned while the calling thread wears the server's set: the child has it
+//! from its first instruction, which matters to runtimes that count their CPUs at start.
 
 use std::fmt;
 use std::str::FromStr;

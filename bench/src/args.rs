@@ -65,7 +65,11 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Options> {
         scenarios: Vec::new(),
         scenario_dir: None,
         rounds: 1,
-        timing: Timing { warm_up: Duration::from_millis(500), steady: Duration::from_secs(2) },
+        timing: Timing {
+            warm_up: Duration::from_millis(500),
+            steady: Duration::from_secs(2),
+            patience: Duration::from_secs(5),
+        },
         pinning: Pinning::default(),
         json: None,
         csv: None,

@@ -1,7 +1,8 @@
 //! The smallest client that a NATS server accepts: a socket and the handshake.
 //!
-//! Client libraries cap at a few million messages per second and would measure themselves, so the roles in
-//! `load` write frames and read bytes themselves. After the handshake the socket does not block.
+//! Client libraries cap at a few million messages per second and would measure themselves, so the
+//! roles in `load` write frames and read bytes themselves. After the handshake the socket does not
+//! block.
 #![deny(clippy::indexing_slicing)]
 
 use std::io::{ErrorKind, Read, Write};
@@ -37,8 +38,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects, sends CONNECT and `then` (for example SUB lines), and waits until the server has taken
-    /// all of it.
+    /// Connects, sends CONNECT and `then` (for example SUB lines), and waits until the server has
+    /// taken all of it.
     pub(crate) fn connect(addr: SocketAddr, then: &str) -> Result<Self> {
         let stream =
             TcpStream::connect(addr).with_context(|| format!("cannot connect to {addr}"))?;
@@ -56,8 +57,8 @@ impl Client {
         Ok(client)
     }
 
-    /// Reads whole lines until one is `wanted`, or starts with it. A server may say more around it: INFO
-    /// again after the first PONG.
+    /// Reads whole lines until one is `wanted`, or starts with it. A server may say more around it:
+    /// INFO again after the first PONG.
     fn expect(&mut self, wanted: &[u8]) -> Result<()> {
         let mut seen = Vec::new();
         let mut chunk = [0u8; 4_096];

@@ -1,8 +1,8 @@
 //! Runs every scenario against every target, round by round.
 //!
-//! Targets take turns within a round, and the order rotates from round to round: what the machine does
-//! meanwhile hits all of them alike. A target whose check fails has no figure for that round, the others
-//! go on, and the whole comparison ends with exit code 2.
+//! Targets take turns within a round, and the order rotates from round to round: what the machine
+//! does meanwhile hits all of them alike. A target whose check fails has no figure for that round,
+//! the others go on, and the whole comparison ends with exit code 2.
 
 use std::io::{Write, stderr};
 

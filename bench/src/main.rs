@@ -1,7 +1,7 @@
 //! Black-box load generator and comparison harness for NATS servers.
 //!
-//! It speaks only the public protocol, so the same scenario measures any server. The primary figure is the
-//! CPU time the server spends per message, which holds on a busy machine where rates do not.
+//! It speaks only the public protocol, so the same scenario measures any server. The primary figure
+//! is the CPU time the server spends per message, which holds on a busy machine where rates do not.
 //!
 //! | question | file |
 //! | --- | --- |

@@ -1,9 +1,10 @@
 //! What the kernel's scheduler says a server process has used.
 //!
-//! CPU time comes from `/proc/<pid>/task/*/schedstat` (nanoseconds really run; the ticks of `stat` are
-//! 10 ms). Trap: a thread that exits takes its figures with it, and the sum would jump back. The meter
-//! remembers the last figures of every thread it has ever seen, so it has to be sampled often enough
-//! (`SAMPLE_EVERY` in `load`): what a thread uses between its last sample and its end is lost.
+//! CPU time comes from `/proc/<pid>/task/*/schedstat` (nanoseconds really run; the ticks of `stat`
+//! are 10 ms). Trap: a thread that exits takes its figures with it, and the sum would jump back.
+//! The meter remembers the last figures of every thread it has ever seen, so it has to be sampled
+//! often enough (`SAMPLE_EVERY` in `load`): what a thread uses between its last sample and its end
+//! is lost.
 #![deny(clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;

@@ -35,7 +35,8 @@ pub(crate) struct TargetFacts {
 
 impl Setting {
     pub(crate) fn read(targets: &[Target], pinning: &Pinning, timing: Timing, rounds: u32) -> Self {
-        let cpus = |list: &Option<_>| list.as_ref().map_or("any".to_owned(), ToString::to_string);
+        let cpus =
+            |list: &Option<_>| list.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
         Self {
             host: Host::read(),
             server_cpus: cpus(&pinning.server),
@@ -61,7 +62,8 @@ impl Setting {
         let kind = if host.virtual_machine { " (virtual machine)" } else { "" };
         let mut text = format!(
             "{}\n{}\nLinux {}, {} x {}{kind}, governor {}, clocksource {}, load {}\n\
-             server on CPU {server_cpus}, clients on CPU {client_cpus}, {} rounds of {} s after {} s\n",
+             server on CPU {server_cpus}, clients on CPU {client_cpus}, \
+             {} rounds of {} s after {} s\n",
             host.command,
             host.date,
             host.kernel,

@@ -1,9 +1,9 @@
 //! Scenario files to typed scenarios.
 //!
-//! A file holds one family: its kind and any number of matrices. In a matrix every key may be one value
-//! or a list; all combinations are built and named by the template, where `{key}` stands for the value.
-//! The files are part of the program, so a binary carried to another machine measures the same thing;
-//! `--scenario-dir` adds files of one's own.
+//! A file holds one family: its kind and any number of matrices. In a matrix every key may be one
+//! value or a list; all combinations are built and named by the template, where `{key}` stands for
+//! the value. The files are part of the program, so a binary carried to another machine measures
+//! the same thing; `--scenario-dir` adds files of one's own.
 
 use std::fs;
 use std::path::Path;

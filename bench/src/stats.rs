@@ -1,7 +1,7 @@
 //! Median and spread over rounds.
 //!
-//! The machine is shared and noisy: a mean would let one bad round speak for all, and a figure without
-//! its range is not a figure. Nothing is thrown away.
+//! The machine is shared and noisy: a mean would let one bad round speak for all, and a figure
+//! without its range is not a figure. Nothing is thrown away.
 
 use serde::Serialize;
 

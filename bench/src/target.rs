@@ -1,7 +1,8 @@
 //! Servers under test: started fresh for every run, pinned, stopped by their own pid.
 //!
-//! A server is any binary with nats-server's flags. It picks a free port itself and tells it through the
-//! ports file. Every run gets a new process, so that no run inherits the memory of the one before.
+//! A server is any binary with nats-server's flags. It picks a free port itself and tells it
+//! through the ports file. Every run gets a new process, so that no run inherits the memory of the
+//! one before.
 #![deny(clippy::indexing_slicing)]
 
 use std::fs::{self, File};

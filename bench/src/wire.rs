@@ -1,9 +1,10 @@
 //! The few frames a load generator needs, prebuilt.
 //!
-//! Every message carries its publisher and its sequence in the first 16 bytes of the payload, so that a
-//! receiver can tell loss, repetition and reordering apart. All frames of one stream have the same
-//! length: the publisher patches numbers into a ready buffer, and the checker compares at fixed offsets.
-//! That keeps the generator an order of magnitude cheaper than the server under test.
+//! Every message carries its publisher and its sequence in the first 16 bytes of the payload, so
+//! that a receiver can tell loss, repetition and reordering apart. All frames of one stream have
+//! the same length: the publisher patches numbers into a ready buffer, and the checker compares at
+//! fixed offsets. That keeps the generator an order of magnitude cheaper than the server under
+//! test.
 
 /// Bytes of payload that hold sequence, publisher and mark; also the smallest payload we send.
 pub(crate) const STAMP_LEN: usize = 16;

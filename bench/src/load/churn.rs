@@ -16,8 +16,8 @@ const TICK: Duration = Duration::from_millis(1);
 const HELD: usize = 100;
 const SUBJECTS: u64 = 1_000;
 
-/// Sends SUB and UNSUB in turn at the given rate. A server that does not keep up slows it down; the rate
-/// that was reached is part of the figures.
+/// Sends SUB and UNSUB in turn at the given rate. A server that does not keep up slows it down; the
+/// rate that was reached is part of the figures.
 pub(super) fn churn(
     mut receiver: Receiver,
     per_second: u64,

@@ -1,9 +1,9 @@
 //! Flow control between publishers and subscribers, outside the server.
 //!
 //! A server that lags must not be hidden behind endless buffers, nor may a subscriber become a slow
-//! consumer (64 MiB pending by default). So publishers stay at most a window ahead of what subscribers
-//! have checked: 16 MiB of delivered frames per subscriber, 64 MiB over all, and never less than the
-//! batches that the publishers have in their hands.
+//! consumer (64 MiB pending by default). So publishers stay at most a window ahead of what
+//! subscribers have checked: 16 MiB of delivered frames per subscriber, 64 MiB over all, and never
+//! less than the batches that the publishers have in their hands.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,8 +1,9 @@
 //! Load: the roles that clients play, and the window in which the server is measured.
 //!
-//! Every role runs on its own thread, so a publisher that waits for room never holds up a subscriber. The
-//! main thread only steers: warm-up, steady window, stop, and then it waits until everything published
-//! has arrived. Roles check while they run; the first failure ends the run and voids it.
+//! Every role runs on its own thread, so a publisher that waits for room never holds up a
+//! subscriber. The main thread only steers: warm-up, steady window, stop, and then it waits until
+//! everything published has arrived. Roles check while they run; the first failure ends the run and
+//! voids it.
 
 mod churn;
 mod flow;
@@ -13,6 +14,8 @@ mod receiver;
 mod request;
 mod stream;
 mod subscriber;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -29,14 +32,14 @@ use crate::target::Server;
 
 /// Time between two looks at the server's threads (see the trap in `meter`).
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
-/// No message for this long while some are missing: they are lost.
-const LOSS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a run takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     pub(crate) warm_up: Duration,
     pub(crate) steady: Duration,
+    /// No message for this long while some are missing: they are lost.
+    pub(crate) patience: Duration,
 }
 
 /// What one run came to, per operation of the unit named.
@@ -187,15 +190,20 @@ fn pause(meter: &mut Meter, time: Duration, steering: &Steering) -> Result<()> {
     }
 }
 
-/// Waits until `done` says so. Fails if `progress` stands still for too long.
-fn wait_until(steering: &Steering, progress: &dyn Fn() -> u64, done: &dyn Fn() -> bool) -> bool {
+/// Waits until `done` says so. False if `progress` stands still for too long.
+fn wait_until(
+    steering: &Steering,
+    patience: Duration,
+    progress: &dyn Fn() -> u64,
+    done: &dyn Fn() -> bool,
+) -> bool {
     let (mut last, mut since) = (progress(), Instant::now());
     while !done() && !steering.failed() {
         let now = progress();
         if now != last {
             (last, since) = (now, Instant::now());
         }
-        if since.elapsed() > LOSS_TIMEOUT {
+        if since.elapsed() > patience {
             return false;
         }
         thread::sleep(Duration::from_millis(1));

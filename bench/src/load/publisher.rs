@@ -45,7 +45,8 @@ impl Publisher {
         Self { id, receiver, batch, next: 0, written }
     }
 
-    /// One write. A batch once begun is always finished, so what counts as published is on the wire.
+    /// One write. A batch once begun is always finished, so what counts as published is on the
+    /// wire.
     fn step(&mut self, flow: &Flow, stopping: bool) -> Result<Step> {
         if self.written == self.batch.bytes().len() {
             if stopping {

@@ -1,7 +1,8 @@
 //! Request and reply: every requester has its own connection and one request in flight.
 //!
-//! requester -> server -> responder -> server -> requester. Closed loop: the next request leaves when the
-//! reply has come, so the load adapts to the server and the latencies say so in their label.
+//! requester -> server -> responder -> server -> requester. Closed loop: the next request leaves
+//! when the reply has come, so the load adapts to the server and the latencies say so in their
+//! label.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -82,7 +83,7 @@ pub(super) fn run(
         let window =
             steering_ref.role(|| measure(meter, timing, steering_ref, &|| total(answered)));
         let all_ended = || requesting.iter().all(thread::ScopedJoinHandle::is_finished);
-        if !wait_until(steering_ref, &|| total(answered), &all_ended) {
+        if !wait_until(steering_ref, timing.patience, &|| total(answered), &all_ended) {
             steering_ref.fail(CheckFailure("requests without a reply at the end".into()).into());
         }
         steering_ref.enter(Phase::Done);

@@ -16,8 +16,8 @@ use crate::meter::Meter;
 use crate::scenario::{Delivery, Stream};
 use crate::wire::{FrameBatch, FrameShape, Numbering};
 
-/// Bytes of a batched write, by payload: small frames as a client library would collect them, larger ones
-/// so that a write still holds several.
+/// Bytes of a batched write, by payload: small frames as a client library would collect them,
+/// larger ones so that a write still holds several.
 const BATCH_BYTES: usize = 32 * 1_024;
 const BATCH_BYTES_LARGE: usize = 64 * 1_024;
 const LARGE_SIZE: usize = 1_024;
@@ -71,7 +71,7 @@ pub(super) fn run(
         for role in publishing {
             role.join().ok();
         }
-        if !wait_until(steering_ref, &|| flow.operations(), &|| flow.complete()) {
+        if !wait_until(steering_ref, timing.patience, &|| flow.operations(), &|| flow.complete()) {
             steering_ref.fail(missing(flow).into());
         }
         steering_ref.enter(Phase::Done);
@@ -186,8 +186,8 @@ fn verify(stream: &Stream, flow: &Flow, checkers: &[(usize, Checker)]) -> Result
     if stream.delivery != Delivery::Queue {
         return Ok(());
     }
-    // Members see shares. Their counts and the sums of their sequences must make up the whole: a loss
-    // hidden by a repeat would change the sum.
+    // Members see shares. Their counts and the sums of their sequences must make up the whole: a
+    // loss hidden by a repeat would change the sum.
     for (idx, published) in flow.published.iter().enumerate() {
         let published = u128::from(published.get());
         let whole = published * published.saturating_sub(1) / 2;
