@@ -4,15 +4,17 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ringbus_shard::io;
 use ringbus_shard::limits::Limits;
+use ringbus_shard::options::{Authenticator as _, Options};
+use ringbus_shard::wire::info::Info;
 
 use crate::auth::Auth;
 use crate::cli::Verbosity;
 use crate::identity::Identity;
+use crate::observe::clients::ClientLog;
 
 /// All that a data plane needs to run.
 pub struct StartOptions {
@@ -48,6 +50,9 @@ pub trait Running {
     /// Clients connected at this moment.
     fn connections(&self) -> usize;
 
+    /// Takes no new clients, and tells those that are here to go elsewhere.
+    fn lame_duck(&self);
+
     /// Stops accepting, flushes and closes every connection, and ends the shards. Connections that
     /// do not take their last bytes within `grace` are cut.
     fn stop(self: Box<Self>, grace: Duration);
@@ -65,45 +70,59 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Accepts every connection and closes it at once: the process around the data plane, alone.
+/// The data plane of this product: one shard per core, see [`ringbus_shard`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Closing;
+pub struct Shards;
 
-/// The thread of [`Closing`].
-struct ClosingRuns {
-    ends: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl DataPlane for Closing {
+impl DataPlane for Shards {
     fn start(&self, options: StartOptions) -> Result<Box<dyn Running>, StartError> {
-        let failed = |error: std::io::Error| StartError(error.to_string());
-        let listener = options.listener;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let ends = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&ends);
-        let thread = std::thread::Builder::new()
-            .name("closing".to_owned())
-            .spawn(move || {
-                while !seen.load(Ordering::Acquire) {
-                    if listener.accept().is_err() {
-                        std::thread::sleep(Duration::from_millis(5));
-                    }
-                }
-            })
-            .map_err(failed)?;
-        Ok(Box::new(ClosingRuns { ends, thread }))
+        let StartOptions { identity, limits, auth, verbosity, .. } = options;
+        let info = Info {
+            server_id: identity.server_id,
+            server_name: identity.server_name,
+            version: identity.version,
+            proto: 1,
+            git_commit: identity.git_commit.unwrap_or_default(),
+            go: identity.go,
+            host: identity.host,
+            port: identity.port,
+            headers: true,
+            auth_required: auth.required(),
+            max_payload: i32::try_from(limits.payload).unwrap_or(i32::MAX),
+            connect_urls: identity.connect_urls,
+            ..Info::default()
+        };
+        let running = io::start(io::StartOptions {
+            cores: options.cores,
+            listener: options.listener,
+            options: Options {
+                info,
+                limits,
+                authenticator: auth,
+                trace: verbosity.trace,
+                traced_payload_max: options.traced_len_max.unwrap_or(usize::MAX),
+            },
+            spin: options.spin,
+            events: Box::new(|_| Box::new(ClientLog)),
+        });
+        running
+            .map(|running| Box::new(running) as Box<dyn Running>)
+            .map_err(|error| StartError(error.to_string()))
     }
 }
 
-impl Running for ClosingRuns {
+impl Running for io::Running {
     fn connections(&self) -> usize {
-        0
+        Self::connections(self)
     }
 
-    fn stop(self: Box<Self>, _grace: Duration) {
-        self.ends.store(true, Ordering::Release);
-        // A panic of that thread was already printed; there is nothing else to end.
-        let _ = self.thread.join();
+    fn lame_duck(&self) {
+        Self::lame_duck(self);
+    }
+
+    fn stop(self: Box<Self>, grace: Duration) {
+        if let Err(failed) = Self::stop(*self, grace) {
+            tracing::error!("A shard had failed: {failed}");
+        }
     }
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ringbus::boot::run(std::env::args_os(), &ringbus::data_plane::Closing)
+    ringbus::boot::run(std::env::args_os(), &ringbus::data_plane::Shards)
 }

@@ -5,20 +5,9 @@
 
 use subtle::{Choice, ConstantTimeEq};
 
-use ringbus_shard::ids::AccountId;
-
-use crate::cli::Secret;
-
-/// The credentials a CONNECT carries.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Offered<'a> {
-    /// `user`.
-    pub user: Option<&'a str>,
-    /// `pass`.
-    pub pass: Option<&'a str>,
-    /// `auth_token`.
-    pub token: Option<&'a str>,
-}
+use ringbus_shard::options::{Authenticator, Grant};
+use ringbus_shard::wire::connect::ConnectOptions;
+use ringbus_shard::wire::secret::Secret;
 
 /// What a client must offer.
 #[derive(Debug, Default)]
@@ -45,38 +34,36 @@ impl Auth {
             (None, None) => Self::Open,
         }
     }
+}
 
-    /// Whether INFO says `auth_required`.
-    #[must_use]
-    pub fn required(&self) -> bool {
+impl Authenticator for Auth {
+    fn required(&self) -> bool {
         !matches!(self, Self::Open)
     }
 
-    /// The account of a client that offers this, or `None` if it may not connect.
-    #[must_use]
-    pub fn admit(&self, offered: &Offered<'_>) -> Option<AccountId> {
+    fn judge(&self, connect: &ConnectOptions) -> Option<Grant> {
         let admitted = match self {
             Self::Open => Choice::from(1),
-            Self::Token(token) => same(token.expose(), offered.token),
+            Self::Token(token) => same(token.expose(), connect.auth_token.expose()),
             // Both are always compared: a wrong user takes as long as a wrong password.
             Self::User(user, pass) => {
-                same(user, offered.user) & same(pass.expose(), offered.pass.or(Some("")))
+                same(user, &connect.user) & same(pass.expose(), connect.pass.expose())
             }
         };
-        bool::from(admitted).then_some(AccountId::GLOBAL)
+        let user = matches!(self, Self::User(..)).then(|| connect.user.as_str().into());
+        bool::from(admitted).then(|| Grant { user, ..Grant::default() })
     }
 }
 
 /// Compares without stopping at the first difference. Only the length of what was offered, which
 /// its sender knows, decides how long it takes.
-fn same(wanted: &str, offered: Option<&str>) -> Choice {
-    let offered_bytes = offered.unwrap_or_default().as_bytes();
-    let mut difference = Choice::from(u8::from(wanted.len() != offered_bytes.len()));
+fn same(wanted: &str, offered: &str) -> Choice {
+    let mut difference = Choice::from(u8::from(wanted.len() != offered.len()));
     let wanted = wanted.bytes().chain(std::iter::repeat(0));
-    for (byte, wanted) in offered_bytes.iter().zip(wanted) {
+    for (byte, wanted) in offered.bytes().zip(wanted) {
         difference |= !byte.ct_eq(&wanted);
     }
-    !difference & Choice::from(u8::from(offered.is_some()))
+    !difference
 }
 
 #[cfg(test)]
@@ -84,42 +71,45 @@ mod tests {
     use super::*;
 
     fn secret(text: &str) -> Option<Secret> {
-        Some(Secret::new(text.to_owned()))
+        Some(Secret::from(text.to_owned()))
     }
 
-    fn offer<'a>(user: &'a str, pass: &'a str) -> Offered<'a> {
-        Offered { user: Some(user), pass: Some(pass), token: None }
+    /// Whether a client that offers these may enter.
+    fn admits(auth: &Auth, user: &str, pass: &str, token: &str) -> bool {
+        let connect = ConnectOptions {
+            user: user.to_owned(),
+            pass: Secret::from(pass.to_owned()),
+            auth_token: Secret::from(token.to_owned()),
+            ..ConnectOptions::default()
+        };
+        auth.judge(&connect).is_some()
     }
 
     #[test]
     fn users_need_their_password() {
         let auth = Auth::new(Some("ann".to_owned()), secret("s3cret"), None);
         assert!(auth.required());
-        assert_eq!(auth.admit(&offer("ann", "s3cret")), Some(AccountId::GLOBAL));
+        assert!(admits(&auth, "ann", "s3cret", ""));
         let wrong =
             [("ann", "s3cre"), ("ann", "s3cret1"), ("ann", ""), ("bob", "s3cret"), ("", "")];
         for (user, pass) in wrong {
-            assert_eq!(auth.admit(&offer(user, pass)), None, "{user} {pass}");
+            assert!(!admits(&auth, user, pass, ""), "{user} {pass}");
         }
-        assert_eq!(auth.admit(&Offered::default()), None);
-        let token = Offered { token: Some("s3cret"), ..Offered::default() };
-        assert_eq!(auth.admit(&token), None);
+        assert!(!admits(&auth, "", "", "s3cret"));
     }
 
     #[test]
     fn a_token_wins_over_a_user() {
         let auth = Auth::new(Some("ann".to_owned()), secret("s3cret"), secret("t0ken"));
-        assert_eq!(auth.admit(&offer("ann", "s3cret")), None);
-        let token = Offered { token: Some("t0ken"), ..Offered::default() };
-        assert_eq!(auth.admit(&token), Some(AccountId::GLOBAL));
+        assert!(!admits(&auth, "ann", "s3cret", ""));
+        assert!(admits(&auth, "", "", "t0ken"));
     }
 
     #[test]
-    fn a_user_without_password_offers_none_or_an_empty_one() {
+    fn a_user_without_password_offers_an_empty_one() {
         let auth = Auth::new(Some("ann".to_owned()), None, None);
-        assert!(auth.admit(&offer("ann", "")).is_some());
-        assert!(auth.admit(&Offered { user: Some("ann"), ..Offered::default() }).is_some());
-        assert!(auth.admit(&offer("ann", "x")).is_none());
+        assert!(admits(&auth, "ann", "", ""));
+        assert!(!admits(&auth, "ann", "x", ""));
     }
 
     #[test]
@@ -130,14 +120,13 @@ mod tests {
             Auth::new(Some(String::new()), secret(""), secret("")),
         ] {
             assert!(!auth.required());
-            assert!(auth.admit(&Offered::default()).is_some());
-            assert!(auth.admit(&offer("any", "thing")).is_some());
+            assert!(admits(&auth, "", "", "") && admits(&auth, "any", "thing", ""));
         }
     }
 
     #[test]
     fn secrets_do_not_show_in_debug_output() {
         let shown = format!("{:?}", Auth::new(None, None, secret("t0ken")));
-        assert_eq!(shown, "Token([redacted])");
+        assert!(!shown.contains("t0ken"), "{shown}");
     }
 }

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::addresses;
 use crate::auth::Auth;
-use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program, Secret};
+use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
 use crate::data_plane::{DataPlane, Running, StartOptions};
 use crate::doctor::{self, Finding, Host, Verdict};
 use crate::files::{self, Ports, PortsFile};
@@ -166,7 +166,8 @@ impl Server<'_> {
     }
 
     fn warn(&self, findings: &[Finding]) {
-        let password = self.flags.pass.as_ref().map_or("", Secret::expose);
+        let password =
+            self.flags.pass.as_ref().map_or("", ringbus_shard::wire::secret::Secret::expose);
         if !password.is_empty() {
             warn!("Plaintext passwords detected, use nkeys or bcrypt");
         }
@@ -279,5 +280,7 @@ fn banner(program: &Program, identity: &Identity, cores: &[usize]) {
     info!("  Shards:   {} (cores {})", cores.len(), list.join(", "));
 }
 
+#[cfg(test)]
+mod closing;
 #[cfg(test)]
 mod tests;

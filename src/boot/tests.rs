@@ -6,8 +6,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Mutex;
 
+use ringbus_shard::options::Authenticator as _;
+
+use super::closing::Closing;
 use super::*;
-use crate::data_plane::{Closing, StartError};
+use crate::data_plane::StartError;
 
 /// Starts the real process around [`Closing`] and lets a script of signals drive it.
 struct Rehearsal {

@@ -8,37 +8,13 @@ use std::time::Duration;
 
 use clap::Parser;
 use ringbus_shard::limits::SHARDS_MAX;
-use zeroize::Zeroizing;
+use ringbus_shard::wire::secret::Secret;
 
 use super::go_style;
 
 /// Longest time a shard may spin before it sleeps. Beyond a millisecond spinning saves no wake-up
 /// worth its heat.
 const SPIN_MAX: Duration = Duration::from_millis(1);
-
-/// A password or token. Wiped when dropped, never printed.
-#[derive(Clone, Default)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Takes over a secret.
-    #[must_use]
-    pub fn new(secret: String) -> Self {
-        Self(Zeroizing::new(secret))
-    }
-
-    /// The secret itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
 
 /// The command line of a server, every value checked.
 #[derive(Clone, Debug, Default, Parser)]
@@ -224,5 +200,5 @@ fn length(text: &str) -> Result<usize, String> {
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape that clap asks of a value parser")]
 fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text.to_owned()))
+    Ok(Secret::from(text.to_owned()))
 }

@@ -11,6 +11,7 @@
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
 //! | [`clock`] | reading the clock |
+//! | [`probe`] | whether this host offers all that |
 
 #[expect(unsafe_code, reason = "memory that the kernel writes into")]
 mod buf;
@@ -19,6 +20,8 @@ mod driver;
 mod flush;
 mod listen;
 mod placement;
+#[expect(unsafe_code, reason = "memory that the kernel writes into")]
+pub mod probe;
 #[expect(unsafe_code, reason = "requests to the kernel")]
 mod socket_ring;
 mod sockets;

@@ -45,6 +45,7 @@ pub struct StartOptions {
 
 /// A process that serves clients, until it is stopped.
 pub struct Running {
+    loads: Arc<Loads>,
     orders: Vec<Sender<Order>>,
     wakers: Arc<[Waker]>,
     executors: Vec<ExecutorJoinHandle<Result<(), RunError>>>,
@@ -72,8 +73,12 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
     let clock = Clock::start();
     let (ready, started) = bounded(shards);
     let mut listener = Some((start.listener, senders));
-    let mut running =
-        Running { orders: Vec::new(), wakers: Arc::clone(&wakers), executors: vec![] };
+    let mut running = Running {
+        loads: Arc::clone(&loads),
+        orders: Vec::new(),
+        wakers: Arc::clone(&wakers),
+        executors: Vec::new(),
+    };
     for ((endpoint, newcomers), core) in endpoints.into_iter().zip(receivers).zip(start.cores) {
         let me = endpoint.me;
         let acceptor = listener.take().map(|(listener, lanes)| {
@@ -165,6 +170,12 @@ impl Running {
             let _ = orders.send(order);
             waker.wake();
         }
+    }
+
+    /// Clients connected at this moment.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.loads.total()
     }
 
     /// No new clients; those that are here are told to go elsewhere.
