@@ -3,8 +3,6 @@
 //!
 //! Run with `cargo bench -p ringbus-shard --bench interest --profile quick`.
 
-#![allow(missing_docs, reason = "the names of the measurements are their documentation")]
-
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use ringbus_shard::ids::{AccountId, ShardId, SubId};
@@ -37,7 +35,7 @@ fn change(interest: &mut Interest, pattern: &str, slot: u32) {
     let _ = interest.remove(AccountId::GLOBAL, pattern.as_bytes(), None, target(slot));
 }
 
-#[divan::bench(args = ["foo", "foo.bar", "orders.eu.berlin.new", "a.subject.of.more.than.thirty-two.bytes"])]
+#[divan::bench(args = ["foo", "foo.bar", "orders.eu.berlin.new", "a.subject.of.more.than.thirty-two.bytes"], sample_size = 10_000)]
 fn remembered(bencher: Bencher<'_, '_>, subject: &str) {
     let mut interest = index(&[">"]);
     bencher
@@ -77,7 +75,7 @@ fn subjects_in_turn_with_churn(bencher: Bencher<'_, '_>, churn: &str) {
 }
 
 /// Every subject is new: look-up, walk, and remembering.
-#[divan::bench(args = [1, 4])]
+#[divan::bench(args = [1, 4], sample_size = 10_000)]
 fn never_seen_before(bencher: Bencher<'_, '_>, patterns: usize) {
     let all = ["_INBOX.abc.*", "_INBOX.>", "_INBOX.*.*", ">"];
     let mut interest = index(all.get(..patterns).unwrap_or(&all));
@@ -109,14 +107,14 @@ fn after_invalidation(bencher: Bencher<'_, '_>, count: usize) {
     bencher.counter(ItemsCount::new(count)).bench_local(turn);
 }
 
-#[divan::bench(args = ["_INBOX.QXzvLkP3.7", "_INBOX.QXzvLkP3.*", "orders.>"])]
+#[divan::bench(args = ["_INBOX.QXzvLkP3.7", "_INBOX.QXzvLkP3.*", "orders.>"], sample_size = 1_000)]
 fn insert_and_remove(bencher: Bencher<'_, '_>, pattern: &str) {
     let mut interest = index(&["foo", "_INBOX.other.*"]);
     bencher.bench_local(|| change(&mut interest, pattern, 9));
 }
 
 /// One of a hundred thousand others leaves and comes back.
-#[divan::bench(args = ["_INBOX.{}", "_INBOX.{}.*"])]
+#[divan::bench(args = ["_INBOX.{}", "_INBOX.{}.*"], sample_size = 1_000)]
 fn insert_and_remove_among_many(bencher: Bencher<'_, '_>, shape: &str) {
     let patterns: Vec<String> =
         (0..SUBJECTS).map(|number| shape.replace("{}", &number.to_string())).collect();

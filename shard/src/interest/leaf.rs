@@ -6,7 +6,7 @@
 //!
 //! Invariant: an empty leaf exists only between two steps of one edit.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
@@ -53,12 +53,12 @@ impl Leaf {
     }
 
     /// The match set of a subject that matches this pattern only.
-    pub(super) fn alone(&self, live: &Rc<Cell<usize>>) -> Rc<MatchSet> {
+    pub(super) fn alone(&self) -> Rc<MatchSet> {
         let mut alone = self.alone.borrow_mut();
         if let Some(set) = alone.upgrade() {
             return set;
         }
-        let set = Rc::new(MatchSet::gather(&[self], live));
+        let set = Rc::new(MatchSet::gather(&[self]));
         *alone = Rc::downgrade(&set);
         set
     }

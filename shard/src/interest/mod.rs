@@ -109,6 +109,7 @@ impl Interest {
 
     /// Adds a subscription of this shard to the validated `pattern`. Returns what the other shards must
     /// be told, if anything: that a plain pattern has its first member, or how many a queue group has.
+    /// A target is inserted once: the next subscription has another [`crate::ids::SubId`].
     #[must_use = "the other shards must hear of it"]
     pub fn insert(
         &mut self,
@@ -189,16 +190,18 @@ impl Interest {
             hashing: &self.hashing,
             literals: &self.literals,
             wildcards: &self.wildcards,
-            live: self.cache.live(),
             nobody: &self.nobody,
         };
         let set = matcher.matches(hash, account, subject);
-        self.cache.put(&self.hashing, hash, account, subject, &set);
+        self.cache.put(&self.hashing, hash, account, subject, Rc::clone(&set));
         set
     }
 
     /// Different whenever any match set might be: as long as it is equal, a match set got earlier for a
     /// subject is still right. Once it differs, [`Self::matches`] is the cheap way to find out.
+    ///
+    /// Who may be idle for long remembers a `Weak` of the match set: a connection that keeps an
+    /// outdated wide one alive costs as much memory as its receivers are many.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -234,7 +237,7 @@ impl Interest {
         self.cache.len()
     }
 
-    /// Bytes of subjects remembered and of match sets in use.
+    /// Bytes of subjects and match sets remembered.
     #[must_use]
     pub fn cache_bytes(&self) -> usize {
         self.cache.bytes()

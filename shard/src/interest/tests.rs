@@ -442,10 +442,44 @@ fn wide_match_sets_keep_to_the_bound() {
         remove(&mut interest, "wide.>", None, 3000);
         assert!(interest.cache_bytes() <= bytes_max, "{}", interest.cache_bytes());
     }
-    let held = interest.matches(ACCOUNT, b"wide.0");
-    let with_held = interest.cache_bytes();
-    drop(held);
-    assert_eq!(interest.cache_bytes(), with_held, "the cache still holds it");
+}
+
+/// Somebody keeps so many outdated wide sets that they alone are over the bound: not the cache's.
+#[test]
+fn match_sets_kept_elsewhere_do_not_disable_the_cache() {
+    let mut interest = Interest::bounded(ShardId::FIRST, 1, 100_000);
+    let kept: Vec<_> = (0..500)
+        .map(|slot| {
+            insert(&mut interest, "wide.>", None, slot);
+            interest.matches(ACCOUNT, b"wide.0")
+        })
+        .collect();
+    let kept_bytes: usize = kept.iter().map(|set| size_of_val(&*set.plain)).sum();
+    assert!(kept_bytes > 900_000 && interest.cache_bytes() <= 100_000);
+    interest.matches(ACCOUNT, b"wide.0");
+    let misses = interest.counters().cache_misses;
+    (0..10).for_each(|_| assert_eq!(interest.matches(ACCOUNT, b"wide.0").plain.len(), 500));
+    assert_eq!(interest.counters().cache_misses, misses);
+    drop(kept);
+    assert!(interest.cache_bytes() > 500 * size_of::<LocalTarget>(), "the last one is in use");
+}
+
+/// Sessions that never ask the same subject twice push out what nobody asks for, and only that.
+#[test]
+fn subjects_asked_for_again_outlive_a_flood_of_others() {
+    let mut interest = Interest::bounded(ShardId::FIRST, 1, 100_000);
+    insert(&mut interest, ">", None, 1);
+    interest.matches(ACCOUNT, b"again");
+    for number in 0..20_000 {
+        interest.matches(ACCOUNT, format!("once.{number}").as_bytes());
+        if number % 100 == 0 {
+            let misses = interest.counters().cache_misses;
+            interest.matches(ACCOUNT, b"again");
+            assert_eq!(interest.counters().cache_misses, misses, "after {number}");
+        }
+        assert!(interest.cache_bytes() <= 100_000);
+    }
+    assert!(interest.cache_entries() > 300);
 }
 
 #[test]
