@@ -10,6 +10,7 @@
 //! bytes, it becomes the old one, and what was still old is dropped: subjects not asked for since. The
 //! drop is spread over later insertions, because freeing a hundred thousand entries at once would stop
 //! the shard for milliseconds. Three generations in thirds: the bound holds while one is being dropped.
+//! A large table that is full does not grow either; it becomes the old generation before its time.
 //!
 //! Invariants: a subject is in at most one of young and old; `bytes` of a generation is the sum of its
 //! entries' costs.
@@ -36,6 +37,9 @@ const SUBJECT_INLINE: usize = 32;
 
 /// Bytes of a table slot per entry: tables are between 7/16 and 7/8 full.
 const ENTRY_BYTES: usize = size_of::<Entry>() * 3 / 2;
+
+/// Entries with which a table may still grow the usual way, moving all of them at once.
+const GROWS_MAX: usize = 1 << 14;
 
 /// Entries of the dropped generation that are freed per insertion; more than one, so that it is gone
 /// long before the next one is dropped.
@@ -104,6 +108,11 @@ struct Generation {
 impl Generation {
     fn with_capacity(entries: usize) -> Self {
         Self { table: HashTable::with_capacity(entries), bytes: 0 }
+    }
+
+    /// The next insertion would move more entries than a shard has time for.
+    fn is_full(&self) -> bool {
+        self.table.len() >= GROWS_MAX && self.table.len() == self.table.capacity()
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -214,6 +223,9 @@ impl MatchCache {
     }
 
     fn admit(&mut self, entry: Entry) {
+        if self.young.is_full() {
+            self.rotate();
+        }
         self.young.insert(entry);
         self.dropping.step();
         self.bound();
@@ -275,8 +287,10 @@ impl MatchCache {
     #[cold]
     fn rotate(&mut self) {
         self.dropping.finish();
-        // As large as the last one became, so that it does not have to grow under way.
-        let young = Generation::with_capacity(self.young.table.len());
+        // As large as the last one became, so that it does not have to grow under way; larger, if room
+        // for entries and not bytes ran out. Then the entries move one by one as they are asked for.
+        let entries = self.young.table.len();
+        let young = Generation::with_capacity(entries << u32::from(self.young.is_full()));
         let old = std::mem::replace(&mut self.old, std::mem::replace(&mut self.young, young));
         self.dropping.start(old);
         if self.bytes() > self.bytes_max {

@@ -424,6 +424,25 @@ fn many_subjects_of_one_wildcard_share_a_match_set() {
     assert_eq!(slots(&interest.matches(ACCOUNT, b"orders.1")), [1, 3]);
 }
 
+/// Past the size where the table would have to move everything at once, and to its full size.
+#[test]
+fn a_large_working_set_is_remembered_while_it_grows() {
+    let mut interest = Interest::new(ShardId::FIRST, 1);
+    insert(&mut interest, ">", None, 1);
+    let subjects: Vec<String> = (0..60_000).map(|number| format!("orders.{number}")).collect();
+    let mut misses = Vec::new();
+    for _ in 0..4 {
+        let before = interest.counters().cache_misses;
+        subjects.iter().for_each(|subject| {
+            interest.matches(ACCOUNT, subject.as_bytes());
+        });
+        misses.push(interest.counters().cache_misses - before);
+    }
+    assert_eq!(misses[0], 60_000);
+    assert_eq!(misses[2..], [0, 0], "{misses:?}");
+    assert_eq!(interest.cache_entries(), subjects.len());
+}
+
 /// Sets that are wide and change all the time are counted until the last holder lets go.
 #[test]
 fn wide_match_sets_keep_to_the_bound() {
