@@ -1,5 +1,5 @@
-//! What the subscription index costs: a remembered subject, many subjects in turn, a walk without the
-//! cache, and changes; the first two also while somebody else subscribes and unsubscribes.
+//! What the subscription index costs: a remembered subject, many subjects in turn, a walk without
+//! the cache, and changes; the first two also while somebody else subscribes and unsubscribes.
 //!
 //! Run with `cargo bench -p ringbus-shard --bench interest --profile quick`.
 
@@ -35,7 +35,10 @@ fn change(interest: &mut Interest, pattern: &str, slot: u32) {
     let _ = interest.remove(AccountId::GLOBAL, pattern.as_bytes(), None, target(slot));
 }
 
-#[divan::bench(args = ["foo", "foo.bar", "orders.eu.berlin.new", "a.subject.of.more.than.thirty-two.bytes"], sample_size = 10_000)]
+#[divan::bench(
+    args = ["foo", "foo.bar", "orders.eu.berlin.new", "a.subject.of.more.than.thirty-two.bytes"],
+    sample_size = 10_000
+)]
 fn remembered(bencher: Bencher<'_, '_>, subject: &str) {
     let mut interest = index(&[">"]);
     bencher
@@ -55,7 +58,8 @@ fn subjects_in_turn(bencher: Bencher<'_, '_>, count: usize) {
     bencher.counter(ItemsCount::new(count)).bench_local(turn);
 }
 
-/// As above, with one SUB or UNSUB elsewhere for every 50 publishes: 100,000 per second at 5 million.
+/// As above, with one SUB or UNSUB elsewhere for every 50 publishes: 100,000 per second at 5
+/// million.
 #[divan::bench(args = ["_INBOX.{}", "_INBOX.{}.*", "churn.{}.>", "churn.>"])]
 fn subjects_in_turn_with_churn(bencher: Bencher<'_, '_>, churn: &str) {
     let mut interest = index(&["orders.>"]);

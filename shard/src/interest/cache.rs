@@ -1,19 +1,21 @@
 //! Subjects and their match sets, remembered until a subscription that concerns them changes.
 //!
 //! **Invalidation is narrow.** A literal pattern touches its own subject: that entry is removed. A
-//! wildcard pattern bumps one counter out of [`Stamps`], chosen by its leading literal tokens; an entry
-//! is good while the three counters its subject depends on are unchanged. So churn on `_INBOX.x.*` or
-//! `orders.7.>` leaves `prices.eu` alone, and costs the same however many subjects are remembered.
-//! Patterns whose tokens hash to the same counter invalidate each other's subjects: harmless, rare.
+//! wildcard pattern bumps one counter out of [`Stamps`], chosen by its leading literal tokens; an
+//! entry is good while the three counters its subject depends on are unchanged. So churn on
+//! `_INBOX.x.*` or `orders.7.>` leaves `prices.eu` alone, and costs the same however many subjects
+//! are remembered. Patterns whose tokens hash to the same counter invalidate each other's subjects:
+//! harmless, rare.
 //!
-//! **Two generations.** New and found-again subjects are in the young one. When it has a third of the
-//! bytes, it becomes the old one, and what was still old is dropped: subjects not asked for since. The
-//! drop is spread over later insertions, because freeing a hundred thousand entries at once would stop
-//! the shard for milliseconds. Three generations in thirds: the bound holds while one is being dropped.
-//! A large table that is full does not grow either; it becomes the old generation before its time.
+//! **Two generations.** New and found-again subjects are in the young one. When it has a third of
+//! the bytes, it becomes the old one, and what was still old is dropped: subjects not asked for
+//! since. The drop is spread over later insertions, because freeing a hundred thousand entries at
+//! once would stop the shard for milliseconds. Three generations in thirds: the bound holds while
+//! one is being dropped. A large table that is full does not grow either; it becomes the old
+//! generation before its time.
 //!
-//! Invariants: a subject is in at most one of young and old; `bytes` of a generation is the sum of its
-//! entries' costs.
+//! Invariants: a subject is in at most one of young and old; `bytes` of a generation is the sum of
+//! its entries' costs.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -28,8 +30,8 @@ use super::hashing::Hashing;
 use super::match_set::{Cached, MatchSet};
 use super::token::{PREFIX_TOKENS, Shape, head};
 
-/// Counters of changes by prefix. Enough that a counter shared by chance is rare, few enough (64 KiB)
-/// to stay in the second-level cache.
+/// Counters of changes by prefix. Enough that a counter shared by chance is rare, few enough (64
+/// KiB) to stay in the second-level cache.
 const STAMPS: usize = 8192;
 
 /// Subjects up to this length are stored in the entry itself, which saves a cache miss per match.
@@ -41,8 +43,8 @@ const ENTRY_BYTES: usize = size_of::<Entry>() * 3 / 2;
 /// Entries with which a table may still grow the usual way, moving all of them at once.
 const GROWS_MAX: usize = 1 << 14;
 
-/// Entries of the dropped generation that are freed per insertion; more than one, so that it is gone
-/// long before the next one is dropped.
+/// Entries of the dropped generation that are freed per insertion; more than one, so that it is
+/// gone long before the next one is dropped.
 const DROP_STEP: usize = 4;
 
 /// Where in [`Stamps`] a subject or a pattern belongs.
@@ -287,8 +289,9 @@ impl MatchCache {
     #[cold]
     fn rotate(&mut self) {
         self.dropping.finish();
-        // As large as the last one became, so that it does not have to grow under way; larger, if room
-        // for entries and not bytes ran out. Then the entries move one by one as they are asked for.
+        // As large as the last one became, so that it does not have to grow under way; larger, if
+        // room for entries and not bytes ran out. Then the entries move one by one as they are
+        // asked for.
         let entries = self.young.table.len();
         let young = Generation::with_capacity(entries << u32::from(self.young.is_full()));
         let old = std::mem::replace(&mut self.old, std::mem::replace(&mut self.young, young));

@@ -30,8 +30,8 @@ pub(super) struct Leaf {
     remote: SmallVec<[ShardId; 8]>,
     /// Boxed because most patterns have none; never empty.
     groups: Option<Box<Groups>>,
-    /// The match set of subjects that match this pattern and no other, as long as somebody holds it.
-    /// Weak, so that its bytes are bounded by the cache and not by the number of patterns.
+    /// The match set of subjects that match this pattern and no other, as long as somebody holds
+    /// it. Weak, so that its bytes are bounded by the cache and not by the number of patterns.
     alone: RefCell<Weak<MatchSet>>,
 }
 

@@ -1,8 +1,8 @@
 //! Patterns without wildcards: one table for all accounts.
 //!
-//! A literal pattern matches one subject, so it needs no path of nodes: a look-up by the hash that the
-//! match cache uses anyway finds it. That keeps the bulk of subscriptions, and of their churn, out of
-//! the trie.
+//! A literal pattern matches one subject, so it needs no path of nodes: a look-up by the hash that
+//! the match cache uses anyway finds it. That keeps the bulk of subscriptions, and of their churn,
+//! out of the trie.
 //!
 //! Invariant: no key has a wildcard token, so a subject `foo.*` never finds a pattern here by being
 //! spelled like it.

@@ -1,11 +1,12 @@
 //! Everybody a message on one subject goes to.
 //!
-//! Immutable once made, and shared: by the cache, by sessions that remember their last subject, and by
-//! all subjects for which the same single pattern matches. It never outlives a change of what it says
-//! in the cache; who keeps one elsewhere compares [`super::Interest::epoch`] before using it again.
+//! Immutable once made, and shared: by the cache, by sessions that remember their last subject, and
+//! by all subjects for which the same single pattern matches. It never outlives a change of what it
+//! says in the cache; who keeps one elsewhere compares [`super::Interest::epoch`] before using it
+//! again.
 //!
-//! A set knows how many entries of the cache hold it, so that its bytes count once against the bound of
-//! the cache, and only as long as the cache is what keeps them.
+//! A set knows how many entries of the cache hold it, so that its bytes count once against the
+//! bound of the cache, and only as long as the cache is what keeps them.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -84,8 +85,8 @@ impl MatchSet {
     }
 }
 
-/// A match set as an entry of the cache holds it: its bytes are in the cache's sum from the first entry
-/// to the last.
+/// A match set as an entry of the cache holds it: its bytes are in the cache's sum from the first
+/// entry to the last.
 #[derive(Debug)]
 pub(super) struct Cached {
     set: Rc<MatchSet>,

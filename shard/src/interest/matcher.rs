@@ -30,7 +30,8 @@ impl Matcher<'_> {
         match (literal, found.as_slice()) {
             (None, []) => Rc::clone(self.nobody),
             // Many subjects, one wildcard pattern: they share the set, which saves building it and
-            // the memory of all copies but one. A literal pattern has one subject: nothing to share.
+            // the memory of all copies but one. A literal pattern has one subject: nothing to
+            // share.
             (None, [only]) => only.alone(),
             _ => {
                 found.extend(literal);

@@ -212,11 +212,11 @@ proptest! {
         }
     }
 
-    /// The cache is so small that generations end all the time, and its bound holds throughout.
+    /// From nothing remembered at all to everything in two generations; the bound holds throughout.
     #[test]
-    fn a_tiny_cache_is_right_and_keeps_its_bound(
+    fn a_small_cache_is_right_and_keeps_its_bound(
         steps in vec(step(), 1..60),
-        bytes_max in 0..12_000_usize,
+        bytes_max in 0..120_000_usize,
     ) {
         let mut pair = Pair::new(bytes_max);
         for step in with_unique_slots(steps) {
@@ -422,6 +422,28 @@ fn many_subjects_of_one_wildcard_share_a_match_set() {
     assert!(Rc::ptr_eq(&first, &interest.matches(ACCOUNT, b"orders.3")));
     insert(&mut interest, "orders.*", None, 3);
     assert_eq!(slots(&interest.matches(ACCOUNT, b"orders.1")), [1, 3]);
+}
+
+/// A change reaches what is in the old generation, too.
+#[test]
+fn old_subjects_do_not_come_back_outdated() {
+    for pattern in ["foo.bar", "foo.*", "*.bar"] {
+        let mut interest = Interest::bounded(ShardId::FIRST, 1, 30_000);
+        let age = |interest: &mut Interest| {
+            let misses = interest.counters().cache_misses;
+            (0..95).for_each(|number| {
+                interest.matches(ACCOUNT, format!("once.{misses}.{number}").as_bytes());
+            });
+        };
+        assert!(interest.matches(ACCOUNT, b"foo.bar").is_empty());
+        age(&mut interest);
+        let misses = interest.counters().cache_misses;
+        assert!(interest.matches(ACCOUNT, b"foo.bar").is_empty());
+        assert_eq!(interest.counters().cache_misses, misses, "old, not forgotten");
+        age(&mut interest);
+        insert(&mut interest, pattern, None, 1);
+        assert_eq!(slots(&interest.matches(ACCOUNT, b"foo.bar")), [1], "{pattern}");
+    }
 }
 
 /// Past the size where the table would have to move everything at once, and to its full size.
