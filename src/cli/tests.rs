@@ -214,7 +214,8 @@ fn version_and_help_win_over_everything_that_can_be_read() {
         let start = "Usage: ringbus [options]\n";
         assert!(matches!(invoke(argv), Ok(Invocation::Print(text)) if text.starts_with(start)));
     }
-    assert!(matches!(invoke("doctor"), Ok(Invocation::Doctor)));
+    assert!(matches!(invoke("doctor"), Ok(Invocation::Doctor(None))));
+    assert!(matches!(invoke("--shards 8 doctor"), Ok(Invocation::Doctor(Some(8)))));
     assert!(matches!(invoke("-v=false"), Ok(Invocation::Serve(_))));
 }
 
