@@ -86,8 +86,8 @@ impl Cores {
 }
 
 /// The tightest quota on the way from the process's cgroup up to the root, in either version of the
-/// hierarchy. `membership` is the text of `/proc/self/cgroup`; inside a container it may name a path
-/// that is not mounted there, then the mounted root is the container's own group.
+/// hierarchy. `membership` is the text of `/proc/self/cgroup`; inside a container it may name a
+/// path that is not mounted there, then the mounted root is the container's own group.
 fn quota_of(mount: &Path, membership: &str) -> Option<Quota> {
     let mut tightest = None;
     for line in membership.lines() {

@@ -45,7 +45,8 @@ pub trait DataPlane {
     fn start(&self, options: StartOptions) -> Result<Box<dyn Running>, StartError>;
 }
 
-/// A data plane that runs.
+/// A data plane that runs. One that cannot go on aborts the process: a server with a dead shard
+/// would keep clients waiting for ever.
 pub trait Running {
     /// Clients connected at this moment.
     fn connections(&self) -> usize;

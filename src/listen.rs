@@ -139,7 +139,7 @@ fn open(address: SocketAddr, dual: bool) -> Result<TcpListener, (&'static str, i
     if address.is_ipv6() {
         socket.set_only_v6(!dual).map_err(step("setsockopt"))?;
     }
-    // A restarted server shall not wait for the last connections of its predecessor to be forgotten.
+    // A restarted server shall not wait until the connections of its predecessor are forgotten.
     socket.set_reuse_address(true).map_err(step("setsockopt"))?;
     socket.bind(&address.into()).map_err(step("bind"))?;
     socket.listen(BACKLOG.min(somaxconn())).map_err(step("listen"))?;

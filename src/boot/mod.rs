@@ -42,7 +42,7 @@ pub fn run(argv: impl Iterator<Item = OsString>, plane: &dyn DataPlane) -> ExitC
     match cli::parse(&program, argv.get(1..).unwrap_or_default()) {
         Err(error) => complain(&error),
         Ok(Invocation::Print(text)) => print(&text),
-        Ok(Invocation::Doctor) => examine(),
+        Ok(Invocation::Doctor(shards)) => examine(shards),
         Ok(Invocation::Signal(order)) => match order.send() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&format_args!("{}: {error}", program.name())),
@@ -61,9 +61,9 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn examine() -> ExitCode {
+fn examine(shards: Option<usize>) -> ExitCode {
     doctor::raise_limits();
-    let (text, passed) = doctor::report(&doctor::examine(&Host::read(None)));
+    let (text, passed) = doctor::report(&doctor::examine(&Host::read(shards)));
     let printed = print(&text);
     if passed { printed } else { ExitCode::FAILURE }
 }

@@ -160,8 +160,8 @@ impl Flags {
     }
 }
 
-/// Whether nats-server would take this for a hash. Were it taken as plain text here, the hash itself
-/// would open the server.
+/// Whether nats-server would take this for a hash. Were it taken as plain text here, the hash
+/// itself would open the server.
 fn is_bcrypt(secret: &str) -> bool {
     ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.starts_with(prefix))
 }

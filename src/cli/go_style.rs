@@ -1,8 +1,8 @@
 //! Go's way of writing flags, rewritten into clap's.
 //!
 //! Go knows no difference between one dash and two, takes values as `-x v` and `-x=v`, gives a
-//! switch a value only after `=`, never bundles letters (`-DV` is a flag of its own), ends the flags
-//! at the first word, and lets the last of several repetitions win. Each flag becomes
+//! switch a value only after `=`, never bundles letters (`-DV` is a flag of its own), ends the
+//! flags at the first word, and lets the last of several repetitions win. Each flag becomes
 //! `--long-name=value`, which clap can read in one way only.
 
 use std::any::TypeId;

@@ -14,7 +14,8 @@ pub(super) fn text(program: &Program, command: &Command) -> String {
     let name = program.name();
     let usage = if program.is_nats_server() { "nats-server" } else { name };
     let mut text = format!(
-        "Usage: {usage} [options]\n       {usage} doctor    Check this host for what the server needs\n"
+        "Usage: {usage} [options]\n       \
+         {usage} doctor    Check this host for what the server needs\n"
     );
     let mut heading = None;
     for arg in command.get_arguments() {

@@ -32,8 +32,8 @@ pub enum Invocation {
     Serve(Box<Flags>),
     /// Print this on standard output and end well (`-h`, `-v`).
     Print(String),
-    /// Look at the host and say what it lacks.
-    Doctor,
+    /// Look at the host and say what it lacks for this many shards.
+    Doctor(Option<usize>),
     /// Send a signal to another server process.
     Signal(Order),
 }
@@ -102,7 +102,7 @@ pub fn parse(program: &Program, argv: &[OsString]) -> Result<Invocation, UsageEr
         None => {}
         Some("version") => return Ok(Invocation::Print(version::text(program))),
         Some("help") => return Ok(Invocation::Print(help::text(program, &command))),
-        Some("doctor") => return Ok(Invocation::Doctor),
+        Some("doctor") => return Ok(Invocation::Doctor(flags.shards)),
         Some(_) => {
             let word = typed.word.unwrap_or_default();
             return Err(UsageError(format!("{name}: unrecognized command: {word:?}")));

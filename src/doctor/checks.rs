@@ -85,8 +85,8 @@ fn ring(outcome: &Result<(), Refusal>, disabled: Option<i32>) -> Finding {
             "kernel.io_uring_disabled is 2: run 'sysctl -w kernel.io_uring_disabled=0' on the host."
         }
         (Errno::EPERM, Some(1)) => {
-            "kernel.io_uring_disabled is 1: run 'sysctl -w kernel.io_uring_disabled=0' on the host, \
-             or put the user of the server into the group that kernel.io_uring_group names."
+            "kernel.io_uring_disabled is 1: run 'sysctl -w kernel.io_uring_disabled=0' on the \
+             host, or name a group of the server's user in kernel.io_uring_group."
         }
         (Errno::EPERM | Errno::EACCES, _) => {
             "A seccomp profile or security module forbids it, as Docker's default profile does: \
@@ -115,7 +115,7 @@ fn memlock(limit: Limit, shards: u64) -> Finding {
     let needed = format!("{} KiB, better {} KiB", MEMLOCK_MIN >> 10, wanted >> 10);
     let seen = match limit.soft {
         u64::MAX => "unlimited".to_owned(),
-        bytes => format!("{} KiB of locked memory", bytes >> 10),
+        bytes => format!("{} KiB may be locked", bytes >> 10),
     };
     let mut finding = finding("memlock", Verdict::Good, seen, &needed);
     if limit.soft < wanted {
@@ -135,7 +135,7 @@ fn files(limit: Limit, shards: u64) -> Finding {
     // The server raises the soft limit itself.
     let seen = match limit.hard {
         u64::MAX => "unlimited".to_owned(),
-        count => format!("{count} open files"),
+        count => format!("{count} allowed"),
     };
     let mut finding = finding("open files", Verdict::Good, seen, &needed);
     if limit.hard < wanted {

@@ -60,7 +60,7 @@ impl Host {
 }
 
 fn limit(resource: Resource) -> Limit {
-    // A limit that cannot be read does not limit: what it would forbid fails by itself, and says so.
+    // A limit that cannot be read does not limit: what it forbids fails by itself, and says so.
     let (soft, hard) = getrlimit(resource).unwrap_or((rlim_t::MAX, rlim_t::MAX));
     Limit { soft, hard }
 }

@@ -1,8 +1,8 @@
 //! Does this host offer what the server needs?
 //!
 //! `ringbus doctor` prints every finding; a normal start asks the same questions and refuses with
-//! one line if something is missing. [`host`] reads values from the host and judges nothing;
-//! [`checks`] judges values and reads nothing, so that every cause can be tested anywhere.
+//! one line if something is missing. `host` reads values from the host and judges nothing;
+//! `checks` judges values and reads nothing, so that every cause can be tested anywhere.
 
 mod checks;
 mod host;

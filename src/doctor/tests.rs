@@ -6,16 +6,19 @@ use ringbus_shard::io::probe::{Refusal, Stage};
 use super::*;
 use crate::cores::{Cores, Quota};
 
-fn good_host() -> Host {
-    Host {
-        kernel: "6.8.0-40-generic".to_owned(),
-        ring: Ok(()),
-        ring_disabled: Some(0),
-        memlock: Limit { soft: u64::MAX, hard: u64::MAX },
-        files: Limit { soft: 1024, hard: 524_288 },
-        cores: Cores { allowed: vec![0, 1, 2, 3], quota: None },
-        somaxconn: 4096,
-        shards: 4,
+impl Host {
+    /// A host with nothing to complain about.
+    pub(crate) fn good() -> Self {
+        Self {
+            kernel: "6.8.0-40-generic".to_owned(),
+            ring: Ok(()),
+            ring_disabled: Some(0),
+            memlock: Limit { soft: u64::MAX, hard: u64::MAX },
+            files: Limit { soft: 1024, hard: 524_288 },
+            cores: Cores { allowed: vec![0, 1, 2, 3], quota: None },
+            somaxconn: 4096,
+            shards: 4,
+        }
     }
 }
 
@@ -25,7 +28,7 @@ fn finding(host: &Host, subject: &str) -> Finding {
 }
 
 fn verdict(change: impl FnOnce(&mut Host), subject: &str) -> (Verdict, String) {
-    let mut host = good_host();
+    let mut host = Host::good();
     change(&mut host);
     let finding = finding(&host, subject);
     assert_eq!(finding.remedy.is_empty(), finding.verdict == Verdict::Good, "{finding}");
@@ -34,7 +37,7 @@ fn verdict(change: impl FnOnce(&mut Host), subject: &str) -> (Verdict, String) {
 
 #[test]
 fn a_good_host_passes() {
-    let findings = examine(&good_host());
+    let findings = examine(&Host::good());
     assert!(findings.iter().all(|finding| finding.verdict == Verdict::Good), "{findings:?}");
     assert_eq!(refusal(&findings), None);
     let (text, passed) = report(&findings);
@@ -92,7 +95,7 @@ fn each_reason_against_a_ring_has_its_remedy() {
 
 #[test]
 fn the_refusal_is_one_line_with_cause_and_remedy() {
-    let mut host = good_host();
+    let mut host = Host::good();
     host.ring = Err(Refusal { stage: Stage::Setup, errno: Errno::EPERM as i32 });
     host.ring_disabled = Some(2);
     let expected = "this host cannot run the server: io_uring: a ring cannot be set up: Operation \
@@ -128,7 +131,7 @@ fn cores_and_quota_are_weighed_against_shards() {
     assert_eq!(verdict_of_few, Verdict::Warn);
     assert_eq!(remedy, "Give it more cores, or start it with --shards 4.");
     let quota = |micros, shards| {
-        let mut host = good_host();
+        let mut host = Host::good();
         host.cores.quota = Some(Quota { micros, period: 100_000 });
         host.shards = shards;
         finding(&host, "cores")
