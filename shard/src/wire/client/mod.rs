@@ -337,14 +337,21 @@ fn words_of_line(arg: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A size: decimal digits only, and few enough of them that it cannot overflow.
+#[inline]
 fn size(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || digits.len() > SIZE_DIGITS_MAX {
         return None;
     }
-    digits.iter().try_fold(0, |value, byte| match byte {
-        b'0'..=b'9' => Some(value * 10 + usize::from(byte - b'0')),
-        _ => None,
-    })
+    let mut value: usize = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        // Cannot overflow, see SIZE_DIGITS_MAX. Said so, because this is run for every message.
+        value = value.wrapping_mul(10).wrapping_add(usize::from(digit));
+    }
+    Some(value)
 }
 
 /// Panics if the reader of the usual form finds another operation than the general one.
