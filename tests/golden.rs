@@ -2,7 +2,7 @@
 //! shards, and against a nats-server where one is at hand (`NATS_SERVER_BIN`, or a recent one on
 //! the `PATH`). A difference between the two is a finding about one of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -34,8 +34,8 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(name: &str, path: &PathBuf, program: Program, is_reference: bool) -> Trial {
-    let path = path.clone();
+fn trial(name: &str, path: &Path, program: Program, is_reference: bool) -> Trial {
+    let path = path.to_owned();
     Trial::test(format!("{name}::{program}"), move || {
         let played = Transcript::load(&path).and_then(|t| t.play(&program, is_reference));
         played.map_err(Failed::from)
