@@ -83,7 +83,7 @@ impl Target {
             .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"])
             .arg(&dir)
             .args(&self.flags)
-            // A signal from the terminal is ours to handle; the server ends when its owner drops it.
+            // Signals from the terminal are for us; the server ends when its owner drops it.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
