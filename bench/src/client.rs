@@ -41,8 +41,8 @@ impl Client {
     /// Connects, sends CONNECT and `then` (for example SUB lines), and waits until the server has
     /// taken all of it.
     pub(crate) fn connect(addr: SocketAddr, then: &str) -> Result<Self> {
-        let stream =
-            TcpStream::connect(addr).with_context(|| format!("cannot connect to {addr}"))?;
+        let stream = TcpStream::connect(addr)
+            .map_err(|error| CheckFailure(format!("cannot connect to {addr}: {error}")))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT))?;
         let mut client = Self { stream };

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::affinity::Pinning;
 use crate::check::CheckFailure;
+use crate::interrupt;
 use crate::load::{self, Sample, Timing};
 use crate::scenario::Scenario;
 use crate::target::Target;
@@ -55,6 +56,7 @@ pub(crate) fn compare(
         for round in 0..rounds {
             for target in rotated(targets, round) {
                 let outcome = run_once(scenario, target, timing, pinning);
+                interrupt::check()?;
                 progress(scenario, target, round, &outcome);
                 let (scenario, target) = (scenario.name.clone(), target.name.clone());
                 match outcome {
@@ -86,6 +88,7 @@ fn run_once(
     timing: Timing,
     pinning: &Pinning,
 ) -> Result<Sample> {
+    interrupt::check()?;
     let server = target.start(pinning)?;
     load::run(scenario, &server, pinning, timing).inspect_err(|_| {
         let log = server.log_tail();

@@ -7,10 +7,10 @@
 //! | --- | --- |
 //! | what is measured | `scenarios/*.toml`, `scenario.rs` |
 //! | which servers, where they run | `target.rs`, `affinity.rs` |
-//! | how load is made | `load/`, `client.rs`, `wire.rs` |
+//! | how load is made, and how far ahead of the receivers | `load/`, `client.rs`, `wire.rs` |
 //! | how answers are checked | `check.rs` |
 //! | what the server used | `meter.rs` |
-//! | rounds, figures, output | `compare.rs`, `stats.rs`, `report.rs`, `host.rs` |
+//! | rounds, figures, output | `compare.rs`, `stats.rs`, `report.rs`, `host.rs`, `interrupt.rs` |
 #![forbid(unsafe_code)]
 
 mod affinity;
@@ -19,6 +19,7 @@ mod check;
 mod client;
 mod compare;
 mod host;
+mod interrupt;
 mod load;
 mod meter;
 mod report;
@@ -69,10 +70,11 @@ fn run(options: &Options) -> Result<ExitCode> {
 fn measure(options: &Options) -> Result<ExitCode> {
     let scenarios = scenario::load(options.scenario_dir.as_deref(), &options.scenarios)?;
     raise_file_limit()?;
+    interrupt::watch()?;
     options.pinning.enter_clients()?;
     let Options { targets, pinning, timing, rounds, .. } = options;
     let setting = Setting::read(targets, pinning, *timing, *rounds);
-    write!(stdout(), "{}\n{}", setting.text(), report::table_head())?;
+    write!(stdout(), "{}\n{}", setting.text(), report::table_head(targets))?;
     let comparison =
         compare::compare(&scenarios, targets, *rounds, *timing, pinning, |scenario, so_far| {
             let rows = report::scenario_table(&scenario.name, targets, so_far);

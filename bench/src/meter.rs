@@ -14,6 +14,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::check::CheckFailure;
+
 /// Totals since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
@@ -52,8 +54,9 @@ impl Meter {
     /// Reads all threads and sums them up, the ended ones included.
     pub(crate) fn sample(&mut self) -> Result<Usage> {
         let tasks = self.proc_dir.join("task");
-        let entries = fs::read_dir(&tasks)
-            .with_context(|| format!("{}: has the server died?", tasks.display()))?;
+        let entries = fs::read_dir(&tasks).map_err(|error| {
+            CheckFailure(format!("the server is gone: {}: {error}", tasks.display()))
+        })?;
         for entry in entries {
             let thread = entry?;
             // A thread may end between two reads; then its last figures stay.

@@ -105,12 +105,13 @@ pub(crate) fn scenario_table(name: &str, targets: &[Target], comparison: &Compar
         };
         write!(
             text,
-            "{name:<24} {:<12} {:<30} {:<9} {:<24} {:>5.2} {:>8.2} {:>7.1} {ratio}",
+            "{name:<24} {:<12} {:<30} {:<9} {:<24} {:>5.2} {:>5.2} {:>8.2} {:>7.1} {ratio}",
             target.name,
             spread(of(&|sample| sample.cpu_ns), 4),
             sample.unit,
             spread(of(&|sample| sample.per_second / 1e6), 4),
             median(of(&|sample| sample.cores_used)),
+            median(of(&|sample| sample.cores_wanted)),
             median(of(&|sample| sample.sleeps_per_1000)),
             median(of(&|sample| bytes_to_mib(sample.rss_bytes))),
         )
@@ -122,10 +123,17 @@ pub(crate) fn scenario_table(name: &str, targets: &[Target], comparison: &Compar
 }
 
 /// The line above the rows.
-pub(crate) fn table_head() -> String {
+///
+/// `cores` is what the server used, `wait` what it wanted but others had: if both together are far
+/// below its CPUs, the clients were the bottleneck, and the rate is theirs.
+pub(crate) fn table_head(targets: &[Target]) -> String {
+    let ratio = match targets {
+        [first, _, ..] => format!("CPU of {} by this, per round", first.name),
+        _ => String::new(),
+    };
     format!(
-        "{:<24} {:<12} {:<30} {:<9} {:<24} {:>5} {:>8} {:>7} first/this (CPU, per round)\n",
-        "scenario", "target", "server CPU ns", "per", "M/s", "cores", "sleeps/k", "RSS MiB"
+        "{:<24} {:<12} {:<30} {:<9} {:<24} {:>5} {:>5} {:>8} {:>7} {ratio}\n",
+        "scenario", "target", "server CPU ns", "per", "M/s", "cores", "wait", "sleeps/k", "RSS MiB"
     )
 }
 

@@ -26,6 +26,7 @@ use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use crate::affinity::Pinning;
+use crate::interrupt;
 use crate::meter::{Meter, Usage};
 use crate::scenario::{Scenario, Shape};
 use crate::target::Server;
@@ -185,6 +186,7 @@ fn pause(meter: &mut Meter, time: Duration, steering: &Steering) -> Result<()> {
         if left.is_zero() || steering.failed() {
             return Ok(());
         }
+        interrupt::check()?;
         thread::sleep(left.min(SAMPLE_EVERY));
         meter.sample()?;
     }
