@@ -16,6 +16,10 @@ use crate::cli::Verbosity;
 use crate::identity::Identity;
 use crate::observe::clients::ClientLog;
 
+/// Level of the stream API of the nats-server whose behaviour this is; clients decide by it what
+/// they may ask for once streams are there.
+const API_LEVEL: u64 = 5;
+
 /// All that a data plane needs to run.
 pub struct StartOptions {
     /// One entry per shard: the core it is pinned to. A core may occur more than once.
@@ -89,6 +93,7 @@ impl DataPlane for Shards {
             port: identity.port,
             headers: true,
             auth_required: auth.required(),
+            api_level: API_LEVEL,
             max_payload: i32::try_from(limits.payload).unwrap_or(i32::MAX),
             connect_urls: identity.connect_urls,
             ..Info::default()
