@@ -66,7 +66,7 @@ impl Exchange {
         }
         let mut elsewhere = Elsewhere::new();
         for (index, group) in set.groups.iter().enumerate() {
-            match self.to_group(group, head, message, slot) {
+            match self.one_of_group(group, head, message, slot) {
                 Ok(reached) => reach.merge(reached),
                 Err(Some(shard)) => elsewhere.push((shard, index)),
                 Err(None) => {}
@@ -85,7 +85,7 @@ impl Exchange {
 
     /// Gives a message to one member of a group: to one of this shard's, or says which shard was
     /// picked; none if there is nobody anywhere.
-    pub(super) fn to_group(
+    pub(super) fn one_of_group(
         &mut self,
         group: &GroupMatch,
         head: &[u8],

@@ -18,6 +18,7 @@ use crate::options::Grant;
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
+use crate::wire::info::check_foreign;
 
 use super::carry::{Carry, STASH_BYTES};
 use super::keepalive::Keepalive;
@@ -250,7 +251,12 @@ impl ClientSession {
                 self.report(exchange, What::SentError(text));
                 return Flow::Close(CloseReason::ParseError);
             }
-            ClientOp::Info(_) | ClientOp::Ok => {}
+            ClientOp::Info(json) => {
+                if let Err(malformed) = check_foreign(json) {
+                    return self.violated(exchange, malformed.into());
+                }
+            }
+            ClientOp::Ok => {}
         }
         Flow::Next
     }
