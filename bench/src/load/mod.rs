@@ -26,6 +26,7 @@ use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use crate::affinity::Pinning;
+use crate::check::CheckFailure;
 use crate::interrupt;
 use crate::meter::{Meter, Usage};
 use crate::scenario::{Scenario, Shape};
@@ -161,7 +162,8 @@ struct Window {
     rss_bytes: u64,
 }
 
-/// Warm-up, steady window, stop. `count` reads how many operations were done so far.
+/// Warm-up, steady window, stop. `count` reads how many operations were done so far; the window does
+/// not begin before the first.
 fn measure(
     meter: &mut Meter,
     timing: Timing,
@@ -169,13 +171,20 @@ fn measure(
     count: &dyn Fn() -> u64,
 ) -> Result<Window> {
     pause(meter, timing.warm_up, steering)?;
+    if !wait_until(steering, timing.patience, &|| 0, &|| count() > 0) {
+        return Err(CheckFailure("nothing arrived at all".to_owned()).into());
+    }
     steering.enter(Phase::Steady);
     let (begin, before, count_before) = (Instant::now(), meter.sample()?, count());
     pause(meter, timing.steady, steering)?;
     let (elapsed, after, count_after) = (begin.elapsed(), meter.sample()?, count());
     let rss_bytes = meter.rss()?;
     steering.enter(Phase::Stop);
-    Ok(Window { operations: count_after - count_before, elapsed, usage: after - before, rss_bytes })
+    let operations = count_after - count_before;
+    if operations == 0 {
+        return Err(CheckFailure(format!("nothing arrived for {elapsed:?}")).into());
+    }
+    Ok(Window { operations, elapsed, usage: after - before, rss_bytes })
 }
 
 /// Sleeps, looking at the server's threads now and then; ends early if the run has failed.
@@ -216,7 +225,7 @@ fn wait_until(
 impl Window {
     #[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
     fn sample(&self, unit: &'static str) -> Sample {
-        let (operations, seconds) = (self.operations.max(1) as f64, self.elapsed.as_secs_f64());
+        let (operations, seconds) = (self.operations as f64, self.elapsed.as_secs_f64());
         let wall_ns = seconds * 1e9;
         Sample {
             unit,
