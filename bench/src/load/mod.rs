@@ -57,6 +57,8 @@ pub(crate) struct Sample {
     /// Time the server's threads waited for a CPU over wall time.
     pub(crate) cores_wanted: f64,
     pub(crate) sleeps_per_1000: f64,
+    /// CPU time of the load generator over wall time: near its CPUs, the rate is its own.
+    pub(crate) client_cores_used: f64,
     pub(crate) rss_bytes: u64,
     pub(crate) bytes_per_connection: Option<f64>,
     pub(crate) churn_per_second: Option<f64>,
@@ -159,11 +161,12 @@ struct Window {
     operations: u64,
     elapsed: Duration,
     usage: Usage,
+    client_cpu_ns: u64,
     rss_bytes: u64,
 }
 
-/// Warm-up, steady window, stop. `count` reads how many operations were done so far; the window does
-/// not begin before the first.
+/// Warm-up, steady window, stop. `count` reads how many operations were done so far; the window
+/// does not begin before the first.
 fn measure(
     meter: &mut Meter,
     timing: Timing,
@@ -175,16 +178,19 @@ fn measure(
         return Err(CheckFailure("nothing arrived at all".to_owned()).into());
     }
     steering.enter(Phase::Steady);
+    let mut own = Meter::new(std::process::id());
+    let own_before = own.sample()?;
     let (begin, before, count_before) = (Instant::now(), meter.sample()?, count());
     pause(meter, timing.steady, steering)?;
     let (elapsed, after, count_after) = (begin.elapsed(), meter.sample()?, count());
+    let client_cpu_ns = (own.sample()? - own_before).cpu_ns;
     let rss_bytes = meter.rss()?;
     steering.enter(Phase::Stop);
     let operations = count_after - count_before;
     if operations == 0 {
         return Err(CheckFailure(format!("nothing arrived for {elapsed:?}")).into());
     }
-    Ok(Window { operations, elapsed, usage: after - before, rss_bytes })
+    Ok(Window { operations, elapsed, usage: after - before, client_cpu_ns, rss_bytes })
 }
 
 /// Sleeps, looking at the server's threads now and then; ends early if the run has failed.
@@ -236,6 +242,7 @@ impl Window {
             cores_used: self.usage.cpu_ns as f64 / wall_ns,
             cores_wanted: self.usage.wait_ns as f64 / wall_ns,
             sleeps_per_1000: self.usage.sleeps as f64 * 1e3 / operations,
+            client_cores_used: self.client_cpu_ns as f64 / wall_ns,
             rss_bytes: self.rss_bytes,
             bytes_per_connection: None,
             churn_per_second: None,
