@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::flow::{Counter, Flow, total};
 use super::publisher::{self, Publisher};
@@ -68,8 +69,9 @@ pub(super) fn run(
             });
         }
         let (window, churn_seen) = watch(meter, timing, steering_ref, flow, churned_ref);
-        for role in publishing {
-            role.join().ok();
+        let ends: Vec<_> = publishing.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        if ends.iter().any(Result::is_err) {
+            steering_ref.fail(anyhow!("a publisher panicked"));
         }
         if !wait_until(steering_ref, timing.patience, &|| flow.operations(), &|| flow.complete()) {
             steering_ref.fail(missing(flow).into());
@@ -102,7 +104,7 @@ fn watch(
     flow: &Flow,
     churned: &Counter,
 ) -> (Option<Window>, f64) {
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let window = steering.role(|| measure(meter, timing, steering, &|| flow.operations()));
     (window, churned.get() as f64 / begin.elapsed().as_secs_f64())
 }
