@@ -251,6 +251,11 @@ impl Window {
     }
 }
 
+/// What a role came to. A panic in it is a fault of ours and goes on here.
+fn join<T>(role: thread::ScopedJoinHandle<'_, T>) -> T {
+    role.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Deals items out to threads, each with its position.
 fn deal<T>(items: Vec<T>, threads: usize) -> Vec<Vec<(usize, T)>> {
     let threads = threads.clamp(1, items.len().max(1));

@@ -52,6 +52,7 @@ impl Publisher {
     /// wire.
     fn step(&mut self, flow: &Flow, stopping: bool) -> Result<Step> {
         if self.written == self.batch.bytes().len() {
+            self.receiver.answer_pings()?;
             if stopping {
                 return Ok(Step::Finished);
             }
@@ -89,7 +90,7 @@ pub(super) fn publish(
         }
         if listened.elapsed() > LISTEN_EVERY {
             for publisher in &mut publishers {
-                publisher.receiver.receive(&mut scratch, |_| {})?;
+                publisher.receiver.read(&mut scratch, |_| {})?;
             }
             listened = Instant::now();
         }

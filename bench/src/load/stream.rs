@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use super::flow::{Counter, Flow, total};
 use super::publisher::{self, Publisher};
 use super::receiver::Receiver;
-use super::{Sample, Steering, Timing, Window, churn, deal, measure, subscriber, wait_until};
+use super::{Sample, Steering, Timing, Window, churn, deal, join, measure, subscriber, wait_until};
 use crate::check::{CheckFailure, Checker, Order};
 use crate::client::Client;
 use crate::load::Phase;
@@ -69,19 +69,15 @@ pub(super) fn run(
             });
         }
         let (window, churn_seen) = watch(meter, timing, steering_ref, flow, churned_ref);
-        let ends: Vec<_> = publishing.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        if ends.iter().any(Result::is_err) {
-            steering_ref.fail(anyhow!("a publisher panicked"));
+        for role in publishing {
+            join(role);
         }
         if !wait_until(steering_ref, timing.patience, &|| flow.operations(), &|| flow.complete()) {
             steering_ref.fail(missing(flow).into());
         }
         steering_ref.enter(Phase::Done);
-        let checkers: Vec<(usize, Checker)> = subscribing
-            .into_iter()
-            .filter_map(|role| role.join().ok().flatten())
-            .flatten()
-            .collect();
+        let checkers: Vec<(usize, Checker)> =
+            subscribing.into_iter().filter_map(join).flatten().collect();
         (window, checkers, churn_seen)
     });
     steering.verdict()?;
