@@ -140,7 +140,7 @@ impl Server {
     pub(crate) fn log_tail(&self) -> String {
         let log = fs::read(self.dir.join("server.log")).unwrap_or_default();
         let tail = log.get(log.len().saturating_sub(LOG_TAIL_LEN)..).unwrap_or_default();
-        String::from_utf8_lossy(tail).into_owned()
+        String::from_utf8_lossy(tail).trim_end().to_owned()
     }
 
     fn wait_for_port(&mut self) -> Result<SocketAddr> {
