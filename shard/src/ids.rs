@@ -25,6 +25,12 @@ impl ShardId {
         self.0 as usize
     }
 
+    /// The number a frame carries.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
     /// Every shard of a process that runs `count` of them, in order.
     pub fn all(count: usize) -> impl Iterator<Item = Self> {
         (0..u16::try_from(count).unwrap_or(u16::MAX)).map(Self)

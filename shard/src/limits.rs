@@ -16,6 +16,9 @@ pub const SIZE_DIGITS_MAX: usize = 9;
 /// frame may go over it, so that a message of any legal size can cross.
 pub const LANE_BYTES_MAX: usize = 1 << 20;
 
+/// The same for all lanes out of one shard together: with more than 16 shards each lane gets less.
+pub const LANES_BYTES_MAX: usize = 16 << 20;
+
 /// Bytes collected for another shard before they are handed over as one batch.
 pub const BATCH_BYTES: usize = 64 << 10;
 
@@ -24,6 +27,13 @@ pub const LANE_BATCHES: usize = 64;
 
 /// Control frames (interest deltas, new sockets) in flight from one shard to another.
 pub const CONTROL_FRAMES: usize = 4096;
+
+/// The same for all lanes out of one shard together: their slots are memory, used or not, so with
+/// more than two shards each lane gets fewer.
+pub const CONTROL_FRAMES_OUT: usize = 2 * CONTROL_FRAMES;
+
+/// Fewest control frames of a lane, however many shards there are.
+pub const CONTROL_FRAMES_MIN: usize = 64;
 
 /// Bytes of frames sent on from this shard that wait for room on a lane (queue members gone while
 /// the frame was on its way, answers to publishers). Beyond it frames are dropped and counted.
@@ -52,6 +62,9 @@ pub const STALL_PAUSE: Duration = Duration::from_millis(10);
 /// How long a closing connection may take to write what it still has queued.
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(2);
 
+/// How long a connection that was told everything is kept for its client to hang up first.
+pub const LINGER: Duration = Duration::from_millis(200);
+
 /// Longest prefix of unreadable input shown in a log line.
 pub const SNIPPET_BYTES: usize = 32;
 
@@ -64,10 +77,13 @@ pub const RTT_INTERVAL: Duration = Duration::from_secs(3600);
 const _: () = {
     assert!(SHARDS_MAX <= u16::MAX as usize);
     assert!(BATCH_BYTES <= LANE_BYTES_MAX);
+    assert!(LANE_BYTES_MAX <= LANES_BYTES_MAX);
+    assert!(LANE_BATCHES.is_power_of_two());
+    assert!(CONTROL_FRAMES_MIN <= CONTROL_FRAMES);
     assert!(LANE_BYTES_MAX / BATCH_BYTES <= LANE_BATCHES);
     assert!(CHUNK_BYTES <= TURN_OUTPUT_BYTES);
     assert!(STALL_PERCENT < 100);
-    assert!(10u64.pow(SIZE_DIGITS_MAX as u32) < i32::MAX as u64);
+    assert!(SIZE_DIGITS_MAX < 10);
 };
 
 /// What an operator may bound. Zero never means "no limit" here: that is `None`.

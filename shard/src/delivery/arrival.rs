@@ -1,0 +1,117 @@
+//! A frame that another shard sent: deliver here, send on, or answer.
+
+use crate::engine::Exchange;
+use crate::ids::{ConnId, ShardId};
+use crate::interest::MatchSet;
+use crate::mesh::{Frame, MessageFrame};
+
+use super::{Memo, Reach};
+
+/// How often a message for a queue group is sent on before it is given up. Each time, the members
+/// that were known left while it was on its way.
+const HOPS_MAX: u8 = 16;
+
+/// What the publisher's shard has to do about an arrived frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// Nothing.
+    None,
+    /// Pause that publisher of this shard.
+    Stall(ConnId),
+}
+
+impl Exchange {
+    /// Carries out one frame from shard `from`. `memo` remembers the last subject from there.
+    pub fn arrive(&mut self, memo: &mut Memo, frame: &Frame<'_>) -> Answer {
+        match frame {
+            Frame::Message(message) => self.arrive_message(memo, message),
+            Frame::NoResponders { conn, reply, subject } => {
+                if let Some(account) = self.account_of(*conn) {
+                    self.no_responders(*conn, account, reply, subject);
+                }
+                Answer::None
+            }
+            Frame::Stalled { conn } => Answer::Stall(*conn),
+        }
+    }
+
+    fn arrive_message(&mut self, memo: &mut Memo, frame: &MessageFrame<'_>) -> Answer {
+        let (message, origin) = (&frame.message, frame.origin);
+        let set = memo.look_up(&mut self.interest, message.account, message.subject);
+        // A message that comes back to its publisher's shard is still the publisher's own.
+        let home = origin.shard == self.peers.me();
+        let publisher = home.then(|| origin.conn.slot());
+        let mut reach = Reach::default();
+        if frame.plain {
+            reach = self.fan_out().to_all(&set.plain, memo.head(), message, publisher);
+        }
+        let mut sent_on = false;
+        for name in frame.groups {
+            let (reached, on) = self.arrive_group(&set, name, memo.head(), frame, publisher);
+            reach.merge(reached);
+            sent_on |= on;
+        }
+        if !origin.sole || sent_on {
+            return Answer::None;
+        }
+        if !reach.any() && origin.no_responders && !message.reply.is_empty() {
+            if home {
+                self.no_responders(origin.conn, message.account, message.reply, message.subject);
+            } else {
+                let (reply, subject) = (message.reply, message.subject);
+                let answer = Frame::NoResponders { conn: origin.conn, reply, subject };
+                self.peers.send_on(origin.shard, &answer);
+            }
+        }
+        if reach.behind && !reach.keeping_up && !home {
+            self.stalled_there(origin.shard, origin.conn);
+        }
+        Answer::None
+    }
+
+    /// This shard was picked for a group. Its members may have left since: then another shard that
+    /// has one gets the message.
+    fn arrive_group(
+        &mut self,
+        set: &MatchSet,
+        name: &[u8],
+        head: &[u8],
+        frame: &MessageFrame<'_>,
+        publisher: Option<u32>,
+    ) -> (Reach, bool) {
+        let Some(group) = set.groups.iter().find(|group| *group.name == *name) else {
+            return (Reach::default(), false);
+        };
+        let random = self.rng.u64(..);
+        let start = usize::try_from(random).unwrap_or(0) % group.local.len().max(1);
+        let message = &frame.message;
+        let reach = self.fan_out().to_first(&group.local, start, head, message, publisher);
+        if reach.any() {
+            return (reach, false);
+        }
+        let mut origin = frame.origin;
+        origin.hops += 1;
+        let Some(shard) = group.pick_remote(random).filter(|_| origin.hops <= HOPS_MAX) else {
+            return (reach, false);
+        };
+        let mut names = Vec::new();
+        crate::mesh::frame::encode_group(name, &mut names);
+        let onward = MessageFrame {
+            message: *message,
+            plain: false,
+            groups: crate::mesh::GroupNames::new(&names),
+            origin,
+        };
+        self.stats.sent_on += 1;
+        (reach, self.peers.send_on(shard, &Frame::Message(onward)))
+    }
+
+    /// Tells a publisher's shard that everybody here who gets its messages has fallen behind; once
+    /// per turn and publisher in a row, which is enough to pause it.
+    fn stalled_there(&mut self, shard: ShardId, conn: ConnId) {
+        if self.last_stalled != Some((shard, conn)) {
+            self.last_stalled = Some((shard, conn));
+            self.peers.send_on(shard, &Frame::Stalled { conn });
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Outlets: what delivery must know of a connection, and the bytes that wait for it.
+//!
+//! One per connection of the shard, in a table of its own, so that a publisher's session can be at
+//! work while its message is written to all the others. An outlet is *dirty* while it has bytes the
+//! driver has not tried to write since they came, and *blocked* while the socket takes none.
+//!
+//! Bound: `max_pending` per outlet. What would go over it is not appended; the connection is a slow
+//! consumer and is listed in [`Outlets::take_overflowed`].
+
+use crate::clock::Now;
+use crate::ids::ConnId;
+use crate::limits::STALL_PERCENT;
+use crate::outbox::{ChunkPool, Outbox};
+
+/// What became of one delivery.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delivered {
+    /// The receiver did not want it: closed, or its own message without echo.
+    No,
+    /// It is in the outbox.
+    Yes,
+    /// It is in the outbox of a receiver that has fallen behind.
+    Behind,
+}
+
+/// One connection as a receiver.
+#[derive(Debug)]
+pub struct Outlet {
+    conn: ConnId,
+    outbox: Outbox,
+    /// Accepts deliveries.
+    open: bool,
+    dirty: bool,
+    blocked: bool,
+    /// Gets its own messages back.
+    pub echo: bool,
+    /// Negotiated headers.
+    pub headers: bool,
+    /// Messages written into the outbox.
+    pub out_msgs: u64,
+    /// Their payload bytes.
+    pub out_bytes: u64,
+    written: u64,
+    /// What `written` must have reached, and by when; see [`Outlets::blocked`].
+    deadline: Option<(u64, Now)>,
+}
+
+/// The outlets of one shard.
+#[derive(Debug)]
+pub struct Outlets {
+    table: Vec<Option<Outlet>>,
+    pool: ChunkPool,
+    dirty: Vec<ConnId>,
+    overflowed: Vec<ConnId>,
+    produced: usize,
+    pending_max: usize,
+    stall_mark: usize,
+    /// Lines that were queued, if somebody wants to see them.
+    traced: Option<Vec<(ConnId, String)>>,
+    traced_payload_max: usize,
+}
+
+impl Outlets {
+    /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every message
+    /// queued is kept as text for [`Self::take_traced`].
+    #[must_use]
+    pub fn new(pending_max: usize, trace: bool, traced_payload_max: usize) -> Self {
+        Self {
+            table: Vec::new(),
+            pool: ChunkPool::default(),
+            dirty: Vec::new(),
+            overflowed: Vec::new(),
+            produced: 0,
+            pending_max,
+            stall_mark: pending_max / 100 * STALL_PERCENT,
+            traced: trace.then(Vec::new),
+            traced_payload_max,
+        }
+    }
+
+    /// A new connection.
+    pub fn open(&mut self, conn: ConnId) {
+        let slot = conn.slot() as usize;
+        if self.table.len() <= slot {
+            self.table.resize_with(slot + 1, || None);
+        }
+        if let Some(entry) = self.table.get_mut(slot) {
+            debug_assert!(entry.is_none(), "a slot is used again only after it was released");
+            *entry = Some(Outlet {
+                conn,
+                outbox: Outbox::default(),
+                open: true,
+                dirty: false,
+                blocked: false,
+                echo: true,
+                headers: false,
+                out_msgs: 0,
+                out_bytes: 0,
+                written: 0,
+                deadline: None,
+            });
+        }
+    }
+
+    /// The connection takes no more deliveries; what is queued stays, to be written.
+    pub fn shut(&mut self, conn: ConnId) {
+        if let Some(outlet) = self.get_mut(conn) {
+            outlet.open = false;
+        }
+    }
+
+    /// The connection is gone.
+    pub fn release(&mut self, conn: ConnId) {
+        self.discard(conn);
+        if self.get(conn).is_some()
+            && let Some(entry) = self.table.get_mut(conn.slot() as usize)
+        {
+            *entry = None;
+        }
+    }
+
+    /// Forgets what is queued for a connection.
+    pub fn discard(&mut self, conn: ConnId) {
+        let pool = &mut self.pool;
+        if let Some(Some(outlet)) = self.table.get_mut(conn.slot() as usize)
+            && outlet.conn == conn
+        {
+            outlet.outbox.clear(pool);
+            outlet.deadline = None;
+        }
+    }
+
+    /// The outlet of `conn`, if it is still that connection's.
+    #[must_use]
+    pub fn get(&self, conn: ConnId) -> Option<&Outlet> {
+        self.table.get(conn.slot() as usize)?.as_ref().filter(|outlet| outlet.conn == conn)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Outlet> {
+        let outlet = self.table.get_mut(conn.slot() as usize)?.as_mut()?;
+        (outlet.conn == conn).then_some(outlet)
+    }
+
+    /// Writes one message for the connection in `slot`: `head` is `MSG <subject> `, `sid` ends in a
+    /// blank, and `tail` is the rest; with `headers`, the verb is HMSG. `publisher` is the slot the
+    /// message came from, if it came from this shard.
+    #[inline]
+    pub fn message(&mut self, slot: u32, publisher: Option<u32>, line: &Line<'_>) -> Delivered {
+        let Some(Some(outlet)) = self.table.get_mut(slot as usize) else { return Delivered::No };
+        if !outlet.open || (!outlet.echo && publisher == Some(slot)) {
+            return Delivered::No;
+        }
+        let (tail, payload_len, headers) = line.shape(outlet.headers);
+        let len = usize::from(headers) + line.head.len() + line.sid.len() + tail.len();
+        if outlet.outbox.queued() + len > self.pending_max {
+            outlet.open = false;
+            self.overflowed.push(outlet.conn);
+            return Delivered::No;
+        }
+        let frame = outlet.outbox.frame(len, &mut self.pool);
+        if headers {
+            frame.push(b'H');
+        }
+        frame.extend_from_slice(line.head);
+        frame.extend_from_slice(line.sid);
+        frame.extend_from_slice(tail);
+        if let Some(traced) = &mut self.traced {
+            traced.extend(
+                line.trace(headers, tail, self.traced_payload_max).map(|text| (outlet.conn, text)),
+            );
+        }
+        outlet.out_msgs += 1;
+        outlet.out_bytes += payload_len as u64;
+        self.produced += len;
+        if !outlet.dirty {
+            outlet.dirty = true;
+            self.dirty.push(outlet.conn);
+        }
+        if outlet.outbox.queued() > self.stall_mark { Delivered::Behind } else { Delivered::Yes }
+    }
+
+    /// Queues bytes that are not a message: INFO, PONG, `+OK`, `-ERR`.
+    pub fn control(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(Some(outlet)) = self.table.get_mut(conn.slot() as usize) else { return };
+        if outlet.conn != conn || !outlet.open {
+            return;
+        }
+        if outlet.outbox.queued() + bytes.len() > self.pending_max {
+            outlet.open = false;
+            self.overflowed.push(conn);
+            return;
+        }
+        outlet.outbox.push(bytes, &mut self.pool);
+        self.produced += bytes.len();
+        if !outlet.dirty {
+            outlet.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    /// What was queued and not yet shown, as text.
+    pub fn take_traced(&mut self) -> Vec<(ConnId, String)> {
+        self.traced.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Connections that went over `max_pending` since the last call.
+    pub fn take_overflowed(&mut self) -> Option<ConnId> {
+        self.overflowed.pop()
+    }
+
+    /// The next connection with bytes to write, if its socket is not known to be full.
+    pub fn take_dirty(&mut self) -> Option<ConnId> {
+        while let Some(conn) = self.dirty.pop() {
+            if let Some(outlet) = self.get_mut(conn) {
+                outlet.dirty = false;
+                if !outlet.blocked && !outlet.outbox.is_empty() {
+                    return Some(conn);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether [`Self::take_dirty`] may have something.
+    #[must_use]
+    pub fn any_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Bytes queued since [`Self::flushed`].
+    #[must_use]
+    pub fn produced(&self) -> usize {
+        self.produced
+    }
+
+    /// The driver has tried to write everything that was dirty.
+    pub fn flushed(&mut self) {
+        self.produced = 0;
+    }
+
+    /// The socket took `count` bytes. True if nothing waits any more.
+    pub fn wrote(&mut self, conn: ConnId, count: usize) -> bool {
+        let pool = &mut self.pool;
+        let Some(Some(outlet)) = self.table.get_mut(conn.slot() as usize) else { return false };
+        if outlet.conn != conn {
+            return false;
+        }
+        outlet.outbox.advance(count, pool);
+        outlet.written += count as u64;
+        if outlet.deadline.is_some_and(|(mark, _)| outlet.written >= mark) {
+            outlet.deadline = None;
+        }
+        outlet.outbox.is_empty()
+    }
+
+    /// The socket took no more: all that waits now must be gone by `deadline`. True if no earlier
+    /// deadline was running, so that a timer has to be armed.
+    pub fn blocked(&mut self, conn: ConnId, deadline: Now) -> bool {
+        let Some(outlet) = self.get_mut(conn) else { return false };
+        outlet.blocked = true;
+        if outlet.deadline.is_some() {
+            return false;
+        }
+        outlet.deadline = Some((outlet.written + outlet.outbox.queued() as u64, deadline));
+        true
+    }
+
+    /// The socket may take bytes again.
+    pub fn writable(&mut self, conn: ConnId) {
+        let Some(outlet) = self.get_mut(conn) else { return };
+        outlet.blocked = false;
+        if !outlet.dirty && !outlet.outbox.is_empty() {
+            outlet.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+}
+
+impl Outlet {
+    /// Whose outlet this is.
+    #[must_use]
+    pub fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The bytes that wait.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// When the bytes that could not be written must be gone; `None` if the socket keeps up.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Now> {
+        self.deadline.map(|(_, at)| at)
+    }
+}
+
+/// One message as all its receivers see it; only the `sid` differs.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// `MSG <subject> `.
+    pub head: &'a [u8],
+    /// The receiver's own name for the subscription, and a blank.
+    pub sid: &'a [u8],
+    /// What follows, for a receiver that takes headers.
+    pub tail: &'a [u8],
+    /// Bytes of the payload, headers included.
+    pub payload_len: usize,
+    /// Bytes of the header block; zero if there is none.
+    pub header_len: usize,
+    /// What follows, for a receiver that takes none.
+    pub stripped: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// The line and the payload as log lines show them.
+    #[cold]
+    fn trace(
+        &self,
+        headers: bool,
+        tail: &[u8],
+        payload_max: usize,
+    ) -> impl Iterator<Item = String> + use<> {
+        let end = memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1);
+        let (line, payload) = tail.split_at(end);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let verb = if headers { "H" } else { "" };
+        let line =
+            format!("[{verb}{}{}{}]", text(self.head), text(self.sid), text(line).trim_end());
+        let payload = payload.strip_suffix(b"\r\n").unwrap_or(payload);
+        let shown = text(payload.get(..payload_max).unwrap_or(payload));
+        let dots = if shown.len() < payload.len() { "..." } else { "" };
+        let payload = (!payload.is_empty()).then(|| format!("MSG_PAYLOAD: [{shown:?}{dots}]"));
+        std::iter::once(line).chain(payload)
+    }
+
+    /// Tail, payload length and whether the verb is HMSG, for a receiver that takes headers or not.
+    #[inline]
+    fn shape(&self, takes_headers: bool) -> (&'a [u8], usize, bool) {
+        if self.header_len == 0 {
+            (self.tail, self.payload_len, false)
+        } else if takes_headers {
+            (self.tail, self.payload_len, true)
+        } else {
+            (self.stripped, self.payload_len - self.header_len, false)
+        }
+    }
+}

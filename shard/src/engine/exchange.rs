@@ -1,0 +1,129 @@
+//! The exchange: what all connections of one shard have between them.
+//!
+//! A session at work borrows it whole; its own state stands apart, so that both can change. Only
+//! what belongs to several connections at once is here: who wants what, where it goes, what is due.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ahash::RandomState;
+
+use crate::clock::Now;
+use crate::delivery::Outlets;
+use crate::event::Event;
+use crate::ids::{AccountId, ConnId, ShardId, SubId};
+use crate::interest::{Interest, LocalTarget};
+use crate::options::Options;
+
+use super::peers::Peers;
+use super::stats::Stats;
+use super::subscriptions::{Subscription, Subscriptions};
+use super::timers::Timers;
+
+/// Everything of a shard but its sessions.
+pub struct Exchange {
+    /// What the process was started with.
+    pub options: Arc<Options>,
+    /// Who wants what, on every shard.
+    pub interest: Interest,
+    /// The subscriptions of this shard.
+    pub subscriptions: Subscriptions,
+    /// The connections of this shard as receivers.
+    pub outlets: Outlets,
+    /// The other shards.
+    pub peers: Peers,
+    /// What is due.
+    pub timers: Timers,
+    /// What happened.
+    pub events: VecDeque<Event>,
+    /// What was counted.
+    pub stats: Stats,
+    /// Chooses queue members, spreads timers.
+    pub rng: fastrand::Rng,
+    /// For the tables of sessions.
+    pub hasher: RandomState,
+    /// Subscriptions that have had all they asked for.
+    pub(crate) expired: Vec<SubId>,
+    /// Holds one message in another form while it is delivered.
+    pub(crate) scratch: Vec<u8>,
+    /// The remote publisher that was last reported as having only receivers that fell behind.
+    pub(crate) last_stalled: Option<(ShardId, ConnId)>,
+    /// The account of each connection, by slot.
+    accounts: Vec<Option<(ConnId, AccountId)>>,
+}
+
+impl Exchange {
+    /// A shard with nobody connected. `seed` decides every choice it makes at random.
+    #[must_use]
+    pub fn new(options: Arc<Options>, peers: Peers, now: Now, seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let hasher = RandomState::with_seeds(rng.u64(..), rng.u64(..), rng.u64(..), rng.u64(..));
+        Self {
+            interest: Interest::new(peers.me(), rng.u64(..)),
+            subscriptions: Subscriptions::default(),
+            outlets: Outlets::new(
+                options.limits.pending,
+                options.trace,
+                options.traced_payload_max,
+            ),
+            peers,
+            timers: Timers::new(now),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            rng,
+            hasher,
+            expired: Vec::new(),
+            scratch: Vec::new(),
+            last_stalled: None,
+            accounts: Vec::new(),
+            options,
+        }
+    }
+
+    /// Adds a subscription of this shard, and tells the others.
+    pub fn subscribe(&mut self, subscription: Subscription) -> SubId {
+        let (account, conn) = (subscription.account, subscription.conn);
+        let pattern = Arc::clone(&subscription.pattern);
+        let queue = subscription.queue.clone();
+        let sub = self.subscriptions.insert(subscription);
+        let target = LocalTarget { conn: conn.slot(), sub };
+        if let Some(delta) = self.interest.insert(account, &pattern, queue.as_deref(), target) {
+            self.peers.broadcast(delta);
+        }
+        sub
+    }
+
+    /// Ends a subscription of this shard, and tells the others.
+    pub fn unsubscribe(&mut self, id: SubId) {
+        let Some(subscription) = self.subscriptions.get(id) else { return };
+        let target = LocalTarget { conn: subscription.conn.slot(), sub: id };
+        let delta = self.interest.remove(
+            subscription.account,
+            &subscription.pattern,
+            subscription.queue.as_deref(),
+            target,
+        );
+        if let Some(delta) = delta {
+            self.peers.broadcast(delta);
+        }
+        self.subscriptions.remove(id);
+    }
+
+    /// The subject space of a connection was decided.
+    pub(crate) fn set_account(&mut self, conn: ConnId, account: AccountId) {
+        let slot = conn.slot() as usize;
+        if self.accounts.len() <= slot {
+            self.accounts.resize(slot + 1, None);
+        }
+        if let Some(entry) = self.accounts.get_mut(slot) {
+            *entry = Some((conn, account));
+        }
+    }
+
+    /// The subject space of a connection of this shard.
+    #[must_use]
+    pub fn account_of(&self, conn: ConnId) -> Option<AccountId> {
+        let (owner, account) = (*self.accounts.get(conn.slot() as usize)?)?;
+        (owner == conn).then_some(account)
+    }
+}

@@ -1,0 +1,27 @@
+//! The parts of a shard together.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`shard`](Shard) | events in, work to do out |
+//! | [`exchange`](Exchange) | what all connections of a shard have between them |
+//! | [`peers`](Peers) | the other shards: lanes, and what waits for room on them |
+//! | [`subscriptions`](Subscriptions) | the table of this shard's subscriptions |
+//! | [`timers`](Timers) | what is due, to the next 4 ms |
+//! | [`command`](Command) | what the driver must do to sockets |
+//! | [`stats`](Stats) | what is counted |
+
+mod command;
+mod exchange;
+mod peers;
+mod shard;
+mod stats;
+mod subscriptions;
+mod timers;
+
+pub use command::Command;
+pub use exchange::Exchange;
+pub use peers::{Peers, Taken};
+pub use shard::Shard;
+pub use stats::Stats;
+pub use subscriptions::{Subscription, Subscriptions};
+pub use timers::{TimerKind, Timers};

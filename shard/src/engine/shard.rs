@@ -1,0 +1,475 @@
+//! Everything one core owns. Pure: no socket, no file, no clock, no thread.
+//!
+//! The methods come in three groups: `on_*` when something happened, with the time it happened;
+//! `take_*` for what the driver must do next; the rest are getters. One turn of a driver:
+//!
+//! 1. collect input: bytes from sockets, whatever it was told;
+//! 2. [`Shard::on_mesh`]: takes the batches other shards sent, then every change of interest they
+//!    told before; only then are bytes and batches looked into. This order, and step 4, are what
+//!    makes a subscription visible everywhere before anybody can know that it exists;
+//! 3. `on_bytes` and the other `on_*`, [`Shard::on_batches`], [`Shard::on_time`];
+//! 4. [`Shard::commit`]: shows the other shards what this one did, interest first;
+//! 5. writes to sockets: [`Shard::take_dirty`]; then commands.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::clock::Now;
+use crate::delivery::Memo;
+use crate::delivery::arrival::Answer;
+use crate::error::CloseReason;
+use crate::event::{Event, What};
+use crate::ids::{ConnId, ShardId};
+use crate::interest::Delta;
+use crate::limits::{CLOSE_FLUSH, LINGER};
+use crate::mesh::Endpoint;
+use crate::options::Options;
+use crate::outbox::Outbox;
+use crate::session::{ClientSession, Flow, Halt, Peer};
+
+use super::{Command, Exchange, Peers, Stats, Taken, TimerKind};
+
+/// One shard.
+pub struct Shard {
+    exchange: Exchange,
+    seats: Vec<Seat>,
+    free: Vec<u32>,
+    /// Sessions that wait for room on a lane, by shard; then those that wait for the control lanes.
+    waiting: Vec<Vec<ConnId>>,
+    waiting_control: Vec<ConnId>,
+    /// Sessions that produced enough for one turn.
+    ready: VecDeque<ConnId>,
+    /// The last subject from each shard.
+    memos: Vec<Memo>,
+    taken: Taken,
+    fired: Vec<(ConnId, TimerKind)>,
+    commands: VecDeque<Command>,
+    connections: usize,
+}
+
+/// A place for a connection, used again and again.
+struct Seat {
+    generation: u32,
+    session: Option<ClientSession>,
+    end: End,
+}
+
+/// How far a connection is on its way out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// It is not.
+    Open,
+    /// What is queued is still being written.
+    Flushing,
+    /// Everything was written; the peer has not hung up yet.
+    Lingering,
+    /// The driver was told to let go of the socket.
+    Closing,
+}
+
+impl Shard {
+    /// A shard with nobody connected. `seed` decides every choice it makes at random.
+    #[must_use]
+    pub fn new(options: Arc<Options>, endpoint: Endpoint<Delta>, now: Now, seed: u64) -> Self {
+        let shards = endpoint.to.len();
+        Self {
+            exchange: Exchange::new(options, Peers::new(endpoint), now, seed),
+            seats: Vec::new(),
+            free: Vec::new(),
+            waiting: (0..shards).map(|_| Vec::new()).collect(),
+            waiting_control: Vec::new(),
+            ready: VecDeque::new(),
+            memos: (0..shards).map(|_| Memo::default()).collect(),
+            taken: Vec::new(),
+            fired: Vec::new(),
+            commands: VecDeque::new(),
+            connections: 0,
+        }
+    }
+
+    /// A client connected.
+    pub fn on_open(&mut self, now: Now, peer: Peer) -> ConnId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.seats.push(Seat { generation: 0, session: None, end: End::Open });
+            u32::try_from(self.seats.len() - 1).unwrap_or(u32::MAX)
+        });
+        let Some(seat) = self.seats.get_mut(slot as usize) else { return ConnId::new(slot, 0) };
+        let conn = ConnId::new(slot, seat.generation);
+        self.exchange.outlets.open(conn);
+        seat.end = End::Open;
+        seat.session = Some(ClientSession::open(&mut self.exchange, now, conn, peer));
+        self.connections += 1;
+        self.exchange.stats.opened += 1;
+        conn
+    }
+
+    /// A client that is one too many: it is told so, and let go.
+    pub fn on_open_refused(&mut self, now: Now, peer: Peer) -> ConnId {
+        let conn = self.on_open(now, peer);
+        self.with_session(now, conn, |session, exchange| session.refuse(exchange));
+        conn
+    }
+
+    /// Bytes arrived from a client.
+    pub fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
+        self.with_session(now, conn, |session, exchange| session.on_bytes(exchange, now, bytes));
+    }
+
+    /// The client hung up, or its socket failed.
+    pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        match self.seat(conn).map(|seat| seat.end) {
+            Some(End::Open) => self.close(now, conn, reason),
+            Some(End::Flushing | End::Lingering) => self.let_go(conn),
+            Some(End::Closing) | None => {}
+        }
+    }
+
+    /// The socket took the oldest `count` of the waiting bytes.
+    pub fn on_written(&mut self, now: Now, conn: ConnId, count: usize) {
+        let empty = self.exchange.outlets.wrote(conn, count);
+        if empty && self.seat(conn).is_some_and(|seat| seat.end == End::Flushing) {
+            self.finish(now, conn);
+        }
+    }
+
+    /// The socket takes no more for now.
+    pub fn on_blocked(&mut self, now: Now, conn: ConnId) {
+        let deadline = now.after(self.exchange.options.limits.write_deadline);
+        if self.exchange.outlets.blocked(conn, deadline) {
+            self.exchange.timers.arm(deadline, conn, TimerKind::WriteDeadline);
+        }
+    }
+
+    /// The socket may take more.
+    pub fn on_writable(&mut self, conn: ConnId) {
+        self.exchange.outlets.writable(conn);
+    }
+
+    /// The driver let go of the socket, as it was commanded.
+    pub fn on_released(&mut self, conn: ConnId) {
+        let Some(seat) = self.seats.get_mut(conn.slot() as usize) else { return };
+        if seat.generation != conn.generation() || seat.end != End::Closing {
+            return;
+        }
+        seat.generation = seat.generation.wrapping_add(1);
+        seat.session = None;
+        self.exchange.outlets.release(conn);
+        self.free.push(conn.slot());
+        self.connections -= 1;
+    }
+
+    /// Takes what other shards sent: batches first, then every change of interest told before them.
+    pub fn on_mesh(&mut self) {
+        let Exchange { peers, interest, .. } = &mut self.exchange;
+        peers.take(&mut self.taken, |from, delta| interest.apply(from, delta));
+        self.exchange.last_stalled = None;
+    }
+
+    /// Carries out the batches that [`Self::on_mesh`] took.
+    pub fn on_batches(&mut self, now: Now) {
+        let mut taken = std::mem::take(&mut self.taken);
+        for (from, batch) in taken.drain(..) {
+            for frame in batch.frames() {
+                let Some(memo) = self.memos.get_mut(from.index()) else { continue };
+                match self.exchange.arrive(memo, &frame) {
+                    Answer::None => {}
+                    Answer::Stall(conn) => self
+                        .with_session(now, conn, |session, exchange| session.stall(exchange, now)),
+                }
+            }
+            self.exchange.peers.give_back(from, batch);
+            self.settle(now);
+        }
+        self.taken = taken;
+    }
+
+    /// Time has passed: what is due is done.
+    pub fn on_time(&mut self, now: Now) {
+        let mut fired = std::mem::take(&mut self.fired);
+        self.exchange.timers.advance(now, &mut fired);
+        for (conn, kind) in fired.drain(..) {
+            self.on_timer(now, conn, kind);
+        }
+        self.fired = fired;
+    }
+
+    fn on_timer(&mut self, now: Now, conn: ConnId, kind: TimerKind) {
+        match kind {
+            TimerKind::Ping => {
+                self.with_session(now, conn, |s, exchange| s.on_ping_timer(exchange, now));
+            }
+            TimerKind::Authentication => {
+                self.with_session(now, conn, |s, exchange| s.on_authentication_timer(exchange));
+            }
+            TimerKind::Unstall => self.with_session(now, conn, |session, exchange| {
+                if session.halt() == Some(Halt::Stalled) {
+                    return session.resume(exchange, now);
+                }
+                Flow::Next
+            }),
+            TimerKind::WriteDeadline => self.on_write_deadline(now, conn),
+            TimerKind::Close => match self.seat(conn).map(|seat| seat.end) {
+                Some(End::Flushing | End::Lingering) => self.let_go(conn),
+                Some(End::Open | End::Closing) | None => {}
+            },
+        }
+    }
+
+    fn on_write_deadline(&mut self, now: Now, conn: ConnId) {
+        let Some(outlet) = self.exchange.outlets.get(conn) else { return };
+        let Some(deadline) = outlet.deadline() else { return };
+        if now < deadline {
+            self.exchange.timers.arm(deadline, conn, TimerKind::WriteDeadline);
+            return;
+        }
+        let waiting = outlet.outbox().queued();
+        let allowed = self.exchange.options.limits.write_deadline.as_secs();
+        self.exchange.stats.slow_deadline += 1;
+        self.report(conn, What::SlowDeadline(allowed, waiting));
+        self.close(now, conn, CloseReason::SlowConsumerDeadline);
+    }
+
+    /// Lets sessions go on that waited for what may be there now. False if none is left that could
+    /// go on at once.
+    pub fn on_turn(&mut self, now: Now) -> bool {
+        for index in 0..self.waiting.len() {
+            let shard = ShardId::new(u16::try_from(index).unwrap_or(u16::MAX));
+            let some = self.waiting.get(index).is_some_and(|waiting| !waiting.is_empty());
+            if some && self.exchange.peers.has_room(shard) {
+                let waiting = self.waiting.get_mut(index).map(std::mem::take);
+                self.resume_all(now, waiting.unwrap_or_default());
+            }
+        }
+        if !self.waiting_control.is_empty() && self.exchange.peers.can_broadcast() {
+            let waiting = std::mem::take(&mut self.waiting_control);
+            self.resume_all(now, waiting);
+        }
+        if let Some(conn) = self.ready.pop_front() {
+            self.resume_all(now, [conn]);
+        }
+        !self.ready.is_empty()
+    }
+
+    fn resume_all(&mut self, now: Now, conns: impl IntoIterator<Item = ConnId>) {
+        for conn in conns {
+            self.with_session(now, conn, |session, exchange| session.resume(exchange, now));
+        }
+    }
+
+    /// All clients are told that this server is about to stop taking clients.
+    pub fn on_lame_duck(&mut self) {
+        for seat in &mut self.seats {
+            if let Some(session) = &seat.session {
+                session.lame_duck(&mut self.exchange);
+            }
+        }
+    }
+
+    /// The server stops: all connections are closed, once what is queued for them was written.
+    pub fn on_shutdown(&mut self, now: Now) {
+        let open: Vec<ConnId> =
+            self.seats.iter().filter_map(|seat| Some(seat.session.as_ref()?.conn())).collect();
+        for conn in open {
+            self.close(now, conn, CloseReason::ServerShutdown);
+        }
+    }
+
+    /// Lets a session do something, and does what follows from it.
+    fn with_session(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        act: impl FnOnce(&mut ClientSession, &mut Exchange) -> Flow,
+    ) {
+        let Some(seat) = self.seats.get_mut(conn.slot() as usize) else { return };
+        if seat.generation != conn.generation() {
+            return;
+        }
+        let Some(session) = &mut seat.session else { return };
+        let flow = act(session, &mut self.exchange);
+        if let Some(reading) = session.reading_changed() {
+            let command = if reading { Command::Resume(conn) } else { Command::Pause(conn) };
+            self.commands.push_back(command);
+        }
+        match flow {
+            Flow::Next => {}
+            Flow::Retry(halt) => self.wait(conn, halt),
+            Flow::Close(reason) => self.close(now, conn, reason),
+        }
+        self.settle(now);
+    }
+
+    fn wait(&mut self, conn: ConnId, halt: Halt) {
+        match halt {
+            Halt::Lane(shard) => {
+                self.exchange.stats.lane_waits += 1;
+                if let Some(waiting) = self.waiting.get_mut(shard.index()) {
+                    waiting.push(conn);
+                }
+            }
+            Halt::Control => self.waiting_control.push(conn),
+            Halt::Turn => self.ready.push_back(conn),
+            Halt::Stalled => {}
+        }
+    }
+
+    /// Does what deliveries left behind: subscriptions that had their last message, connections
+    /// whose outbox went over its bound.
+    fn settle(&mut self, now: Now) {
+        while let Some(id) = self.exchange.expired.pop() {
+            let Some(holder) = self.exchange.subscriptions.get(id).map(|s| s.conn) else {
+                continue;
+            };
+            let seat = self.seats.get_mut(holder.slot() as usize);
+            if let Some(session) = seat.and_then(|seat| seat.session.as_mut()) {
+                session.expire(&mut self.exchange, id);
+            }
+        }
+        for (conn, line) in self.exchange.outlets.take_traced() {
+            self.report(conn, What::Sent(line));
+        }
+        while let Some(conn) = self.exchange.outlets.take_overflowed() {
+            self.exchange.stats.slow_pending += 1;
+            self.report(conn, What::SlowPending(self.exchange.options.limits.pending));
+            self.close(now, conn, CloseReason::SlowConsumerPending);
+        }
+    }
+
+    fn report(&mut self, conn: ConnId, what: What) {
+        let seat = self.seats.get(conn.slot() as usize);
+        if let Some(session) = seat.and_then(|seat| seat.session.as_ref()) {
+            session.report(&mut self.exchange, what);
+        }
+    }
+
+    fn seat(&self, conn: ConnId) -> Option<&Seat> {
+        let seat = self.seats.get(conn.slot() as usize)?;
+        (seat.generation == conn.generation() && seat.session.is_some()).then_some(seat)
+    }
+
+    fn set_end(&mut self, conn: ConnId, end: End) {
+        if let Some(seat) = self.seats.get_mut(conn.slot() as usize) {
+            seat.end = end;
+        }
+    }
+
+    /// Ends a connection: no more input, no more deliveries; what is queued is written if that
+    /// makes sense.
+    fn close(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        let Some(seat) = self.seats.get_mut(conn.slot() as usize) else { return };
+        if seat.generation != conn.generation() || seat.end != End::Open {
+            return;
+        }
+        let Some(session) = &mut seat.session else { return };
+        session.close(&mut self.exchange, reason);
+        if let Some(true) = session.reading_changed() {
+            self.commands.push_back(Command::Resume(conn));
+        }
+        let queued = self.exchange.outlets.get(conn).is_some_and(|o| !o.outbox().is_empty());
+        if !reason.flushes() {
+            self.let_go(conn);
+        } else if queued {
+            self.set_end(conn, End::Flushing);
+            self.exchange.timers.arm(now.after(CLOSE_FLUSH), conn, TimerKind::Close);
+        } else {
+            self.finish(now, conn);
+        }
+    }
+
+    /// Everything was written. The peer may still be sending: closing at once would reset the
+    /// connection, and take from the peer what it has not read yet.
+    fn finish(&mut self, now: Now, conn: ConnId) {
+        self.set_end(conn, End::Lingering);
+        self.commands.push_back(Command::Finish(conn));
+        self.exchange.timers.arm(now.after(LINGER), conn, TimerKind::Close);
+    }
+
+    fn let_go(&mut self, conn: ConnId) {
+        self.set_end(conn, End::Closing);
+        self.exchange.outlets.discard(conn);
+        self.commands.push_back(Command::Close(conn));
+    }
+
+    /// Shows the other shards what this one did. Adds those that must be woken to `wake`. Only
+    /// after this may anything be written to a socket.
+    pub fn commit(&mut self, wake: &mut Vec<ShardId>) {
+        self.exchange.peers.commit(wake);
+    }
+
+    /// The next connection with bytes to write.
+    pub fn take_dirty(&mut self) -> Option<ConnId> {
+        self.exchange.outlets.take_dirty()
+    }
+
+    /// Whether a connection has bytes that were not tried to be written yet.
+    #[must_use]
+    pub fn any_dirty(&self) -> bool {
+        self.exchange.outlets.any_dirty()
+    }
+
+    /// All dirty connections were visited.
+    pub fn flushed(&mut self) {
+        self.exchange.outlets.flushed();
+    }
+
+    /// Bytes queued since [`Self::flushed`].
+    #[must_use]
+    pub fn produced(&self) -> usize {
+        self.exchange.outlets.produced()
+    }
+
+    /// What waits for a connection.
+    #[must_use]
+    pub fn outbox(&self, conn: ConnId) -> Option<&Outbox> {
+        self.exchange.outlets.get(conn).map(|outlet| outlet.outbox())
+    }
+
+    /// The next thing to do to a socket.
+    pub fn take_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// The next thing that happened.
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.exchange.events.pop_front()
+    }
+
+    /// Whether the shard may sleep: see [`Peers::may_sleep`].
+    pub fn may_sleep(&mut self) -> bool {
+        self.exchange.peers.may_sleep()
+    }
+
+    /// The shard has slept.
+    pub fn awake(&self) {
+        self.exchange.peers.awake();
+    }
+
+    /// Whether other shards have sent anything, by a fresh look.
+    pub fn any_arrived(&mut self) -> bool {
+        self.exchange.peers.any_arrived()
+    }
+
+    /// How long until [`Self::on_time`] has something to do.
+    #[must_use]
+    pub fn next_deadline(&self, now: Now) -> Option<std::time::Duration> {
+        self.exchange.timers.next_in(now)
+    }
+
+    /// Connections, those on their way out included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.exchange.stats
+    }
+
+    /// What all connections have between them, to look at.
+    #[must_use]
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+}

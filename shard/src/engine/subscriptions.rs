@@ -1,0 +1,89 @@
+//! The subscriptions of one shard's own connections.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::ids::{AccountId, ConnId, SubId};
+
+/// A pattern held by a connection.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Who holds it.
+    pub conn: ConnId,
+    /// What the holder calls it, with a blank behind, as it stands in MSG.
+    pub sid: SmallVec<[u8; 16]>,
+    /// Messages it got.
+    pub delivered: u64,
+    /// It ends after this many messages; zero if it does not.
+    pub max: u64,
+    /// The subject space.
+    pub account: AccountId,
+    /// What it matches.
+    pub pattern: Arc<[u8]>,
+    /// Its queue group.
+    pub queue: Option<Arc<[u8]>>,
+}
+
+impl Subscription {
+    /// What the holder calls it.
+    #[must_use]
+    pub fn sid(&self) -> &[u8] {
+        self.sid.split_last().map_or(&[], |(_, sid)| sid)
+    }
+}
+
+/// A table of subscriptions. A slot is used again once its subscription was removed.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    table: Vec<Option<Subscription>>,
+    free: Vec<u32>,
+}
+
+impl Subscriptions {
+    /// Adds one.
+    pub fn insert(&mut self, subscription: Subscription) -> SubId {
+        if let Some(slot) = self.free.pop()
+            && let Some(entry) = self.table.get_mut(slot as usize)
+        {
+            *entry = Some(subscription);
+            return SubId::new(slot);
+        }
+        let slot = u32::try_from(self.table.len()).unwrap_or(u32::MAX);
+        self.table.push(Some(subscription));
+        SubId::new(slot)
+    }
+
+    /// Takes one out. The interest index must have let go of it first.
+    pub fn remove(&mut self, id: SubId) -> Option<Subscription> {
+        let removed = self.table.get_mut(id.slot() as usize)?.take();
+        if removed.is_some() {
+            self.free.push(id.slot());
+        }
+        removed
+    }
+
+    /// The subscription `id`.
+    #[must_use]
+    pub fn get(&self, id: SubId) -> Option<&Subscription> {
+        self.table.get(id.slot() as usize)?.as_ref()
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub fn get_mut(&mut self, id: SubId) -> Option<&mut Subscription> {
+        self.table.get_mut(id.slot() as usize)?.as_mut()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len() - self.free.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,62 @@
+//! What happened, as values: the core reports, whoever drives it logs, counts or compares.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{CloseReason, Violation};
+use crate::ids::ClientId;
+
+/// Something worth telling an operator or a test.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The connection concerned.
+    pub client: Arc<ClientLabel>,
+    /// What happened to it.
+    pub what: What,
+}
+
+/// Who a connection is, in logs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientLabel {
+    /// Number of the connection.
+    pub id: ClientId,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// `v<version>:<lang>:<name>` as far as CONNECT gave them, then account and user.
+    pub details: String,
+}
+
+/// What happened to a connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum What {
+    /// It was accepted.
+    Opened,
+    /// It ended.
+    Closed(CloseReason),
+    /// It broke a rule.
+    Violated(Violation),
+    /// It sent input that begins like this and is no operation.
+    Unreadable(Box<[u8]>),
+    /// It published more than it may: the size it declared, and the most that is allowed.
+    PayloadTooLarge(usize, usize),
+    /// Its output went over `max_pending`, which is given.
+    SlowPending(usize),
+    /// Its socket did not take what was waiting for it: seconds allowed, bytes waiting.
+    SlowDeadline(u64, usize),
+    /// It sent `-ERR` with this text.
+    SentError(String),
+    /// It sent this operation (trace only).
+    Received(String),
+    /// It was sent this (trace only).
+    Sent(String),
+}
+
+/// Where a shard reports what happened. Called on the shard: it must not block.
+pub trait EventSink {
+    /// Something happened to a connection.
+    fn record(&mut self, event: Event);
+
+    /// Connections cannot be accepted for `pause`, because of `reason`.
+    fn accept_failed(&mut self, reason: &str, pause: Duration);
+}

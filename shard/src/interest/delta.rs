@@ -1,0 +1,46 @@
+//! What one shard tells the others about its subscriptions.
+//!
+//! A delta is absolute: it says how many members the shard has now, not how many came or went. So
+//! it may be applied twice, and a later delta makes an earlier one of the same kind redundant. What
+//! must hold: deltas of one shard about one pattern and queue group arrive in the order they were
+//! made.
+
+use std::sync::Arc;
+
+use crate::ids::{AccountId, ShardId};
+
+use super::LocalTarget;
+
+/// Interest of the sending shard in one pattern, for one queue group or for plain subscribers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Delta {
+    /// The subject space the pattern belongs to.
+    pub account: AccountId,
+    /// The pattern as it was subscribed to.
+    pub pattern: Arc<[u8]>,
+    /// The queue group, or `None` for plain subscriptions.
+    pub queue: Option<Arc<[u8]>>,
+    /// Members the shard has now. Plain subscriptions count as 1 however many there are, because a
+    /// message crosses to a shard once.
+    pub members: u32,
+}
+
+/// One edit of the interest in one pattern and queue group.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    /// A subscription of this shard begins.
+    Join(LocalTarget),
+    /// A subscription of this shard ends.
+    Leave(LocalTarget),
+    /// Another shard has this many members now.
+    Elsewhere(ShardId, u32),
+}
+
+/// What a [`Change`] did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Effect {
+    /// Match sets of the pattern's subjects are different now.
+    pub(super) changed: bool,
+    /// The other shards must hear that this shard has so many members.
+    pub(super) members: Option<u32>,
+}

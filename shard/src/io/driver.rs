@@ -1,0 +1,357 @@
+//! The driver: turns what sockets, clock and other shards do into calls of one pure [`Shard`], and
+//! what the shard wants into writes and sleep. One per core; it never waits for anything but all of
+//! them at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use rustix::io::Errno;
+use rustix::net::getpeername;
+
+use crate::clock::Now;
+use crate::engine::{Command, Shard};
+use crate::error::CloseReason;
+use crate::event::EventSink;
+use crate::ids::{ConnId, ShardId};
+use crate::limits::TURN_OUTPUT_BYTES;
+use crate::mesh::ring::Consumer;
+
+use super::clock::Clock;
+use super::flush::{Written, write};
+use super::listen::Acceptor;
+use super::placement::{Loads, Newcomer};
+use super::socket_ring::{Completion, Outcome, SocketRing, Token};
+use super::sockets::Sockets;
+use super::wake::Waker;
+use super::{Order, RunError};
+
+/// Completions taken in one turn. More than one turn's worth is left to the kernel, so that the
+/// mesh, the clock and the writes get their share.
+const COMPLETIONS_PER_TURN: usize = 256;
+
+/// Written to one socket in one visit before others get theirs.
+const VISIT_BYTES: usize = 4 << 20;
+
+/// What a driver is made of.
+pub(super) struct Parts {
+    pub(super) me: ShardId,
+    pub(super) shard: Shard,
+    pub(super) clock: Clock,
+    pub(super) wakers: Arc<[Waker]>,
+    pub(super) loads: Arc<Loads>,
+    pub(super) newcomers: Consumer<Newcomer>,
+    pub(super) orders: Receiver<Order>,
+    pub(super) events: Box<dyn EventSink>,
+    /// On the accepting shard only.
+    pub(super) acceptor: Option<Acceptor>,
+    /// How long to look for work before sleeping.
+    pub(super) spin: Duration,
+}
+
+/// Drives one shard.
+pub(super) struct Driver {
+    parts: Parts,
+    ring: SocketRing,
+    sockets: Sockets,
+    completions: Vec<Completion>,
+    wake: Vec<ShardId>,
+    /// When the process wants to be gone, once it does.
+    stop: Option<Now>,
+}
+
+impl Driver {
+    /// A driver for the calling thread.
+    pub(super) fn new(parts: Parts) -> std::io::Result<Self> {
+        let mut driver = Self {
+            ring: SocketRing::new()?,
+            parts,
+            sockets: Sockets::default(),
+            completions: Vec::with_capacity(COMPLETIONS_PER_TURN),
+            wake: Vec::new(),
+            stop: None,
+        };
+        driver.watch();
+        if let Some(acceptor) = &mut driver.parts.acceptor {
+            acceptor.begin(&mut driver.ring);
+        }
+        Ok(driver)
+    }
+
+    fn watch(&mut self) {
+        if let Some(waker) = self.parts.wakers.get(self.parts.me.index()) {
+            self.ring.watch(rustix::fd::AsFd::as_fd(waker));
+        }
+    }
+
+    /// Runs until the process is told to stop and every connection has ended, or the time for that
+    /// is over.
+    pub(super) fn run(mut self) -> Result<(), RunError> {
+        let mut busy = false;
+        loop {
+            if busy || self.ring.has_work() {
+                self.ring.poll().map_err(RunError::Ring)?;
+            } else {
+                self.sleep()?;
+            }
+            busy = self.turn();
+            if let Some(deadline) = self.stop
+                && (self.parts.shard.connections() == 0 || self.parts.clock.now() >= deadline)
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One round: input, then what follows from it, then output. True if there is more to do at
+    /// once.
+    fn turn(&mut self) -> bool {
+        let now = self.parts.clock.now();
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
+        // Interest that was told before any of this input was sent is known from here on.
+        self.parts.shard.on_mesh();
+        for completion in completions.drain(..) {
+            self.on_completion(now, completion);
+        }
+        self.completions = completions;
+        self.parts.shard.on_batches(now);
+        self.parts.shard.on_time(now);
+        let more = self.parts.shard.on_turn(now);
+        self.welcome(now);
+        self.obey(now);
+        if let Some(acceptor) = &mut self.parts.acceptor {
+            acceptor.retry(&mut self.ring, now);
+        }
+        self.flush(now);
+        self.command();
+        self.report();
+        more || self.parts.shard.any_dirty()
+    }
+
+    fn on_completion(&mut self, now: Now, completion: Completion) {
+        let Completion { token, outcome, more } = completion;
+        match token {
+            Token::Receive(token) => self.on_receive(now, token, outcome, more),
+            Token::Writable(token) => {
+                if let Some(conn) = self.sockets.owner(token) {
+                    self.parts.shard.on_writable(conn);
+                }
+            }
+            Token::Accept => self.on_accept(now, outcome, more),
+            Token::Wake => {
+                if let Some(waker) = self.parts.wakers.get(self.parts.me.index()) {
+                    waker.clear();
+                }
+                if !more {
+                    self.watch();
+                }
+            }
+            Token::Ignored => {}
+        }
+    }
+
+    fn on_receive(&mut self, now: Now, token: ConnId, outcome: Outcome, more: bool) {
+        let conn = self.sockets.owner(token);
+        let hung_up = match outcome {
+            Outcome::Data(piece) => {
+                if let Some(conn) = conn {
+                    self.parts.shard.on_bytes(now, conn, self.ring.bytes(piece));
+                }
+                self.ring.release(piece);
+                if self.parts.shard.produced() >= TURN_OUTPUT_BYTES {
+                    self.flush(now);
+                }
+                None
+            }
+            Outcome::Done => Some(CloseReason::ClientClosed),
+            Outcome::Failed(Errno::NOBUFS | Errno::CANCELED | Errno::INTR | Errno::AGAIN) => None,
+            Outcome::Failed(Errno::CONNRESET) => Some(CloseReason::ClientClosed),
+            Outcome::Failed(_) | Outcome::Accepted(_) => Some(CloseReason::ReadError),
+        };
+        let Some(conn) = conn else { return };
+        if let Some(reason) = hung_up {
+            self.sockets.ended(conn);
+            self.parts.shard.on_hang_up(now, conn, reason);
+        } else if !more {
+            self.sockets.stopped(&mut self.ring, conn);
+        }
+    }
+
+    fn on_accept(&mut self, now: Now, outcome: Outcome, more: bool) {
+        let Some(acceptor) = &mut self.parts.acceptor else { return };
+        let newcomer = match outcome {
+            Outcome::Accepted(fd) => {
+                let address = getpeername(&fd).ok().flatten().and_then(|peer| peer.try_into().ok());
+                // One that has hung up already has no address, and needs no answer.
+                address.and_then(|address| acceptor.placement.place(fd, address))
+            }
+            Outcome::Failed(errno) => {
+                acceptor.failed(now, errno, self.parts.events.as_mut());
+                None
+            }
+            Outcome::Done | Outcome::Data(_) => None,
+        };
+        if !more && let Some(acceptor) = &mut self.parts.acceptor {
+            acceptor.ended(&mut self.ring, now);
+        }
+        if let Some(newcomer) = newcomer {
+            self.admit(now, newcomer);
+        }
+    }
+
+    /// Sockets that the accepting shard handed over.
+    fn welcome(&mut self, now: Now) {
+        while let Some(newcomer) = self.parts.newcomers.pop() {
+            self.admit(now, newcomer);
+        }
+    }
+
+    fn admit(&mut self, now: Now, newcomer: Newcomer) {
+        if self.stop.is_some() {
+            self.parts.loads.remove(self.parts.me);
+            return;
+        }
+        // A socket that cannot be told to send at once still works.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&newcomer.fd, true);
+        let conn = if newcomer.refused {
+            self.parts.shard.on_open_refused(now, newcomer.peer)
+        } else {
+            self.parts.shard.on_open(now, newcomer.peer)
+        };
+        self.sockets.open(&mut self.ring, conn, newcomer.fd);
+    }
+
+    /// What the process wants.
+    fn obey(&mut self, now: Now) {
+        while let Ok(order) = self.parts.orders.try_recv() {
+            match order {
+                Order::LameDuck => {
+                    self.parts.acceptor = None;
+                    self.parts.shard.on_lame_duck();
+                }
+                Order::Stop(grace) => {
+                    self.parts.acceptor = None;
+                    self.stop = Some(now.after(grace));
+                    self.parts.shard.on_shutdown(now);
+                }
+            }
+        }
+    }
+
+    /// Shows the other shards what happened here, then writes what can be written.
+    fn flush(&mut self, now: Now) {
+        self.parts.shard.commit(&mut self.wake);
+        for shard in self.wake.drain(..) {
+            if let Some(waker) = self.parts.wakers.get(shard.index()) {
+                waker.wake();
+            }
+        }
+        while let Some(conn) = self.parts.shard.take_dirty() {
+            self.visit(now, conn);
+        }
+        self.parts.shard.flushed();
+    }
+
+    /// Writes what waits for one connection.
+    fn visit(&mut self, now: Now, conn: ConnId) {
+        let Some(fd) = self.sockets.fd(conn) else { return };
+        let mut total = 0;
+        loop {
+            let Some(outbox) = self.parts.shard.outbox(conn).filter(|outbox| !outbox.is_empty())
+            else {
+                return;
+            };
+            match write(fd, outbox) {
+                Written::All(count) => {
+                    total += count;
+                    self.parts.shard.on_written(now, conn, count);
+                    if total >= VISIT_BYTES {
+                        self.parts.shard.on_writable(conn);
+                        return;
+                    }
+                }
+                Written::Some(count) => {
+                    self.parts.shard.on_written(now, conn, count);
+                    self.parts.shard.on_blocked(now, conn);
+                    self.ring.writable(fd, conn);
+                    return;
+                }
+                Written::Failed(errno) => {
+                    let reason = match errno {
+                        Errno::PIPE | Errno::CONNRESET => CloseReason::ClientClosed,
+                        _ => CloseReason::WriteError,
+                    };
+                    self.parts.shard.on_hang_up(now, conn, reason);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Does what the shard wants done to sockets.
+    fn command(&mut self) {
+        while let Some(command) = self.parts.shard.take_command() {
+            match command {
+                Command::Pause(conn) => self.sockets.pause(&mut self.ring, conn),
+                Command::Resume(conn) => self.sockets.resume(&mut self.ring, conn),
+                Command::Finish(conn) => self.sockets.finish(conn),
+                Command::Close(conn) => {
+                    self.sockets.close(conn);
+                    self.parts.shard.on_released(conn);
+                    self.parts.loads.remove(self.parts.me);
+                }
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        while let Some(event) = self.parts.shard.take_event() {
+            self.parts.events.record(event);
+        }
+    }
+
+    /// Waits for whatever comes first: a completion, another shard, a deadline.
+    fn sleep(&mut self) -> Result<(), RunError> {
+        if self.spin() {
+            return self.ring.poll().map_err(RunError::Ring);
+        }
+        let now = self.parts.clock.now();
+        let mut timeout = self.parts.shard.next_deadline(now);
+        let acceptor = self.parts.acceptor.as_ref().and_then(|acceptor| acceptor.retry_in(now));
+        let stop = self.stop.map(|deadline| deadline.since(now));
+        for other in [acceptor, stop].into_iter().flatten() {
+            timeout = Some(timeout.map_or(other, |timeout| timeout.min(other)));
+        }
+        if !self.parts.shard.may_sleep() {
+            return self.ring.poll().map_err(RunError::Ring);
+        }
+        // Whoever hands over a socket or gives an order does so before looking whether we sleep.
+        let waited = if self.parts.newcomers.is_empty() && self.parts.orders.is_empty() {
+            self.ring.wait(timeout)
+        } else {
+            self.ring.poll()
+        };
+        self.parts.shard.awake();
+        waited.map_err(RunError::Ring)
+    }
+
+    /// Looks for work for a while; true if there is some.
+    fn spin(&mut self) -> bool {
+        if self.parts.spin.is_zero() {
+            return false;
+        }
+        let end = self.parts.clock.now().after(self.parts.spin);
+        loop {
+            for _ in 0..32 {
+                if self.ring.has_work() || self.parts.shard.any_arrived() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if self.parts.clock.now() >= end {
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Accepting, on the one shard that does.
+
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::clock::Now;
+use crate::event::EventSink;
+
+use super::placement::Placement;
+use super::socket_ring::SocketRing;
+
+/// First pause after accepting failed, and the longest: each is twice the one before.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The listening socket, and where what it accepts goes.
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    pub(super) placement: Placement,
+    /// The next pause, and when accepting begins again if it is paused.
+    pause: Duration,
+    resume: Option<Now>,
+}
+
+impl Acceptor {
+    pub(super) fn new(listener: TcpListener, placement: Placement) -> Self {
+        Self { listener, placement, pause: PAUSE_MIN, resume: None }
+    }
+
+    /// Accepts from now on.
+    pub(super) fn begin(&mut self, ring: &mut SocketRing) {
+        self.resume = None;
+        ring.accept(self.listener.as_fd());
+    }
+
+    /// Accepting failed: usually because the process has as many files open as it may. Going on at
+    /// once would fail again, and take the core from the clients that are here.
+    pub(super) fn failed(&mut self, now: Now, errno: Errno, events: &mut dyn EventSink) {
+        if matches!(errno, Errno::CONNABORTED | Errno::INTR | Errno::AGAIN | Errno::CANCELED) {
+            return;
+        }
+        self.resume = Some(now.after(self.pause));
+        events.accept_failed(&errno.to_string(), self.pause);
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+    }
+
+    /// The ring does not accept any more: it begins again, now or after the pause.
+    pub(super) fn ended(&mut self, ring: &mut SocketRing, now: Now) {
+        match self.resume {
+            None => {
+                self.pause = PAUSE_MIN;
+                self.begin(ring);
+            }
+            Some(_) => self.retry(ring, now),
+        }
+    }
+
+    /// Begins again if the pause is over.
+    pub(super) fn retry(&mut self, ring: &mut SocketRing, now: Now) {
+        if self.resume.is_some_and(|resume| now >= resume) {
+            self.begin(ring);
+        }
+    }
+
+    /// How long until [`Self::retry`] has something to do.
+    pub(super) fn retry_in(&self, now: Now) -> Option<Duration> {
+        self.resume.map(|resume| resume.since(now))
+    }
+}

@@ -1,0 +1,96 @@
+//! The only place that knows sockets, io_uring, glommio, threads and the clock.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`spawn`] | one pinned executor per core, wired together |
+//! | [`driver`] | the turn of a shard: input, calls of the pure [`Shard`](crate::engine::Shard), output, sleep |
+//! | [`socket_ring`] | one io_uring per shard for its sockets |
+//! | [`buf`] | the buffers that the kernel receives into |
+//! | [`sockets`] | sockets by connection |
+//! | [`flush`] | an outbox into a socket |
+//! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
+//! | [`wake`] | waking a shard that sleeps |
+//! | [`clock`] | reading the clock |
+//! | [`probe`] | whether this host offers all that |
+
+#[expect(unsafe_code, reason = "memory that the kernel writes into")]
+mod buf;
+mod clock;
+mod driver;
+mod flush;
+mod listen;
+mod placement;
+#[expect(unsafe_code, reason = "memory that the kernel writes into")]
+pub mod probe;
+#[expect(unsafe_code, reason = "requests to the kernel")]
+mod socket_ring;
+mod sockets;
+mod spawn;
+mod wake;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use clock::Clock;
+pub use spawn::{Running, StartOptions, start};
+
+/// What a process tells all its shards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Order {
+    /// Take no new clients, and tell those that are here.
+    LameDuck,
+    /// Close all connections and end, within that time.
+    Stop(Duration),
+}
+
+/// Why a process could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// No shards, or more than can be.
+    Shards {
+        /// What was asked for.
+        count: usize,
+        /// What is possible.
+        most: usize,
+    },
+    /// A shard could not be pinned to its core.
+    Core {
+        /// The core.
+        core: usize,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The kernel refused a socket ring.
+    Ring(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shards { count, most } => {
+                write!(f, "cannot run {count} shards: between 1 and {most} are possible")
+            }
+            Self::Core { core, reason } => write!(f, "cannot run a shard on core {core}: {reason}"),
+            Self::Ring(error) => write!(f, "cannot set up io_uring for sockets: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Why a shard ended by itself.
+#[derive(Debug)]
+pub enum RunError {
+    /// Its ring failed.
+    Ring(std::io::Error),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ring(error) => write!(f, "the socket ring failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}

@@ -1,0 +1,113 @@
+//! The sockets of one shard, by the slot of their connection.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{Shutdown, shutdown};
+
+use crate::ids::ConnId;
+
+use super::socket_ring::{SocketRing, Token};
+
+/// One socket, and what the ring does for it.
+#[derive(Debug)]
+struct Socket {
+    conn: ConnId,
+    fd: OwnedFd,
+    /// The shard wants to hear from it.
+    wanted: bool,
+    /// The ring receives from it.
+    receiving: bool,
+}
+
+/// The sockets of one shard.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    table: Vec<Option<Socket>>,
+}
+
+impl Sockets {
+    /// A new socket; receiving begins.
+    pub(super) fn open(&mut self, ring: &mut SocketRing, conn: ConnId, fd: OwnedFd) {
+        let slot = conn.slot() as usize;
+        if self.table.len() <= slot {
+            self.table.resize_with(slot + 1, || None);
+        }
+        ring.receive(fd.as_fd(), conn);
+        if let Some(entry) = self.table.get_mut(slot) {
+            *entry = Some(Socket { conn, fd, wanted: true, receiving: true });
+        }
+    }
+
+    fn get_mut(&mut self, conn: ConnId) -> Option<&mut Socket> {
+        self.table.get_mut(conn.slot() as usize)?.as_mut().filter(|socket| socket.conn == conn)
+    }
+
+    /// The connection that a token which came back is for, if it still has its socket.
+    pub(super) fn owner(&self, token: ConnId) -> Option<ConnId> {
+        let socket = self.table.get(token.slot() as usize)?.as_ref()?;
+        Token::is_for(token, socket.conn).then_some(socket.conn)
+    }
+
+    /// The socket of a connection.
+    pub(super) fn fd(&self, conn: ConnId) -> Option<BorrowedFd<'_>> {
+        let socket = self.table.get(conn.slot() as usize)?.as_ref()?;
+        (socket.conn == conn).then(|| socket.fd.as_fd())
+    }
+
+    /// Reads no more for now.
+    pub(super) fn pause(&mut self, ring: &mut SocketRing, conn: ConnId) {
+        let Some(socket) = self.get_mut(conn) else { return };
+        socket.wanted = false;
+        if socket.receiving {
+            ring.cancel_receive(conn);
+        }
+    }
+
+    /// Reads again.
+    pub(super) fn resume(&mut self, ring: &mut SocketRing, conn: ConnId) {
+        let Some(socket) = self.get_mut(conn) else { return };
+        socket.wanted = true;
+        if !socket.receiving {
+            socket.receiving = true;
+            ring.receive(socket.fd.as_fd(), conn);
+        }
+    }
+
+    /// The ring has stopped receiving; it begins again if the shard still wants to hear.
+    pub(super) fn stopped(&mut self, ring: &mut SocketRing, conn: ConnId) {
+        let Some(socket) = self.get_mut(conn) else { return };
+        socket.receiving = socket.wanted;
+        if socket.wanted {
+            ring.receive(socket.fd.as_fd(), conn);
+        }
+    }
+
+    /// The ring has stopped receiving for good: the peer hung up.
+    pub(super) fn ended(&mut self, conn: ConnId) {
+        if let Some(socket) = self.get_mut(conn) {
+            // Nothing will come any more, so there is nothing to arm: as if it always were.
+            socket.receiving = true;
+        }
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub(super) fn finish(&mut self, conn: ConnId) {
+        if let Some(fd) = self.fd(conn) {
+            // A socket that is gone already needs no farewell.
+            let _ = shutdown(fd, Shutdown::Write);
+        }
+    }
+
+    /// Lets go of a socket. What the ring still does for it holds it open until that has ended,
+    /// so it is shut down first.
+    pub(super) fn close(&mut self, conn: ConnId) {
+        if let Some(fd) = self.fd(conn) {
+            let _ = shutdown(fd, Shutdown::Both);
+        }
+        if let Some(entry) = self.table.get_mut(conn.slot() as usize)
+            && entry.as_ref().is_some_and(|socket| socket.conn == conn)
+        {
+            *entry = None;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Starting: one pinned executor per core, the mesh between them, and the end of it all.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Pinning};
+
+use crate::engine::Shard;
+use crate::event::EventSink;
+use crate::ids::ShardId;
+use crate::interest::Delta;
+use crate::limits::SHARDS_MAX;
+use crate::mesh::{self, Endpoint};
+use crate::options::Options;
+
+use super::clock::Clock;
+use super::driver::{Driver, Parts};
+use super::listen::Acceptor;
+use super::placement::{self, Loads, Placement};
+use super::wake::Waker;
+use super::{Order, RunError, StartError};
+
+/// The runtime's own timer must never fire: a task it interrupts at the wrong moment is forgotten,
+/// and the executor sleeps for ever. The driver bounds its own turns.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Memory the runtime registers for files, which are not used: as little as it takes.
+const IO_MEMORY: usize = 64 << 10;
+
+/// What a process is started with.
+pub struct StartOptions {
+    /// The core of each shard, one or more.
+    pub cores: Vec<usize>,
+    /// Where clients connect; already listening.
+    pub listener: TcpListener,
+    /// What every shard is told.
+    pub options: Options,
+    /// How long a shard looks for work before it sleeps. Zero unless cores are to spare.
+    pub spin: Duration,
+    /// Makes the place where a shard reports what happened.
+    pub events: Box<dyn Fn(ShardId) -> Box<dyn EventSink + Send>>,
+}
+
+/// A process that serves clients, until it is stopped.
+pub struct Running {
+    loads: Arc<Loads>,
+    orders: Vec<Sender<Order>>,
+    wakers: Arc<[Waker]>,
+    executors: Vec<ExecutorJoinHandle<Result<(), RunError>>>,
+}
+
+/// Starts a shard on each core; all of them serve when this returns.
+///
+/// # Errors
+///
+/// If a core cannot be used, or the kernel refuses a ring.
+pub fn start(start: StartOptions) -> Result<Running, StartError> {
+    let shards = start.cores.len();
+    if shards == 0 || shards > SHARDS_MAX {
+        return Err(StartError::Shards { count: shards, most: SHARDS_MAX });
+    }
+    let wakers: Arc<[Waker]> = (0..shards)
+        .map(|_| Waker::new())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|errno| StartError::Ring(errno.into()))?
+        .into();
+    let options = Arc::new(start.options);
+    let loads = Arc::new(Loads::new(shards));
+    let (senders, receivers) = placement::lanes(shards);
+    let endpoints = mesh::mesh::<Delta>(shards);
+    let clock = Clock::start();
+    let (ready, started) = bounded(shards);
+    let mut listener = Some((start.listener, senders));
+    let mut running = Running {
+        loads: Arc::clone(&loads),
+        orders: Vec::new(),
+        wakers: Arc::clone(&wakers),
+        executors: Vec::new(),
+    };
+    for ((endpoint, newcomers), core) in endpoints.into_iter().zip(receivers).zip(start.cores) {
+        let me = endpoint.me;
+        let acceptor = listener.take().map(|(listener, lanes)| {
+            let doorbells = Arc::clone(&endpoint.doorbells);
+            let (loads, wakers) = (Arc::clone(&loads), Arc::clone(&wakers));
+            let most = options.limits.connections;
+            Acceptor::new(listener, Placement::new(loads, lanes, doorbells, wakers, most))
+        });
+        let (order, orders) = unbounded();
+        running.orders.push(order);
+        let seed = Seed { endpoint, newcomers, orders, acceptor };
+        let world = World {
+            options: Arc::clone(&options),
+            clock,
+            wakers: Arc::clone(&wakers),
+            loads: Arc::clone(&loads),
+            events: (start.events)(me),
+            spin: start.spin,
+        };
+        let ready = ready.clone();
+        let executor = LocalExecutorBuilder::new(Pinning::Fixed(core))
+            .name(&format!("shard-{me}"))
+            .preempt_timer(NEVER)
+            .io_memory(IO_MEMORY)
+            .spawn(move || async move { run(seed, world, &ready) })
+            .map_err(|error| StartError::Core { core, reason: error.to_string() })?;
+        running.executors.push(executor);
+    }
+    drop(ready);
+    for outcome in started.iter().take(shards) {
+        outcome.map_err(StartError::Ring)?;
+    }
+    Ok(running)
+}
+
+/// What one shard alone gets.
+struct Seed {
+    endpoint: Endpoint<Delta>,
+    newcomers: mesh::ring::Consumer<placement::Newcomer>,
+    orders: Receiver<Order>,
+    acceptor: Option<Acceptor>,
+}
+
+/// What every shard gets.
+struct World {
+    options: Arc<Options>,
+    clock: Clock,
+    wakers: Arc<[Waker]>,
+    loads: Arc<Loads>,
+    events: Box<dyn EventSink + Send>,
+    spin: Duration,
+}
+
+/// The life of one shard, on its own thread.
+fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) -> Result<(), RunError> {
+    // Short waits are what the linger of writes is made of: they must not be rounded up.
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    let me = seed.endpoint.me;
+    let entropy = fastrand::u64(..);
+    let shard = Shard::new(world.options, seed.endpoint, world.clock.now(), entropy);
+    let parts = Parts {
+        me,
+        shard,
+        clock: world.clock,
+        wakers: world.wakers,
+        loads: world.loads,
+        newcomers: seed.newcomers,
+        orders: seed.orders,
+        events: world.events,
+        acceptor: seed.acceptor,
+        spin: world.spin,
+    };
+    let driver = match Driver::new(parts) {
+        Ok(driver) => driver,
+        Err(error) => {
+            let copy = std::io::Error::new(error.kind(), error.to_string());
+            let _ = ready.send(Err(error));
+            return Err(RunError::Ring(copy));
+        }
+    };
+    let _ = ready.send(Ok(()));
+    driver.run()
+}
+
+impl Running {
+    fn order(&self, order: Order) {
+        for (orders, waker) in self.orders.iter().zip(self.wakers.iter()) {
+            // A shard that has ended obeys no more.
+            let _ = orders.send(order);
+            waker.wake();
+        }
+    }
+
+    /// Clients connected at this moment.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.loads.total()
+    }
+
+    /// No new clients; those that are here are told to go elsewhere.
+    pub fn lame_duck(&self) {
+        self.order(Order::LameDuck);
+    }
+
+    /// Closes every connection, writes what waits for it for at most `grace`, and ends all shards.
+    ///
+    /// # Errors
+    ///
+    /// If a shard had failed before.
+    pub fn stop(self, grace: Duration) -> Result<(), RunError> {
+        self.order(Order::Stop(grace));
+        let mut result = Ok(());
+        for executor in self.executors {
+            let ended = executor.join().unwrap_or_else(|error| {
+                Err(RunError::Ring(std::io::Error::other(error.to_string())))
+            });
+            result = result.and(ended);
+        }
+        result
+    }
+}

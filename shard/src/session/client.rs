@@ -1,0 +1,337 @@
+//! The life of a client connection, and the loop over what it sends.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use smallvec::SmallVec;
+
+use crate::clock::Now;
+use crate::delivery::{Memo, Reach};
+use crate::engine::Exchange;
+use crate::error::{CloseReason, Violation};
+use crate::event::{ClientLabel, Event, What};
+use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
+use crate::limits::{STALL_PAUSE, TURN_OUTPUT_BYTES};
+use crate::options::Grant;
+use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
+use crate::wire::connect::ConnectOptions;
+use crate::wire::encode;
+
+use super::carry::{Carry, STASH_BYTES};
+use super::keepalive::Keepalive;
+
+/// A subscription's name as its client gave it.
+pub(super) type Sid = SmallVec<[u8; 16]>;
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its number in this process.
+    pub client: ClientId,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+/// What a session does after an operation.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Flow {
+    /// The next operation.
+    Next,
+    /// The same operation again, when the halt is over.
+    Retry(Halt),
+    /// Nothing more.
+    Close(CloseReason),
+}
+
+/// Why a session processes no input for now. Never because of one slow receiver.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Halt {
+    /// The message lane to that shard is full.
+    Lane(ShardId),
+    /// A control lane is full, so that a change of interest could not be told.
+    Control,
+    /// Everybody who got its last messages has fallen behind.
+    Stalled,
+    /// It has produced enough output for one turn.
+    Turn,
+}
+
+/// How far the session has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// INFO was sent.
+    Greeted,
+    /// CONNECT was accepted.
+    Connected,
+    /// Whatever still arrives is thrown away.
+    Closed,
+}
+
+/// One client connection.
+pub struct ClientSession {
+    pub(super) conn: ConnId,
+    pub(super) peer: Peer,
+    pub(super) phase: Phase,
+    pub(super) connect: Box<ConnectOptions>,
+    pub(super) grant: Grant,
+    pub(super) parse_limits: ParseLimits,
+    pub(super) subscriptions: HashMap<Sid, SubId, RandomState>,
+    pub(super) memo: Memo,
+    pub(super) keepalive: Keepalive,
+    pub(super) label: Arc<ClientLabel>,
+    pub(super) in_msgs: u64,
+    pub(super) in_bytes: u64,
+    pub(super) reach: Reach,
+    carry: Carry,
+    halt: Option<Halt>,
+    reading: bool,
+}
+
+impl ClientSession {
+    /// A connection that was just accepted; INFO is queued for it.
+    pub fn open(exchange: &mut Exchange, now: Now, conn: ConnId, peer: Peer) -> Self {
+        let label = ClientLabel { id: peer.client, peer: peer.address, details: String::new() };
+        let limits = &exchange.options.limits;
+        let parse_limits = ParseLimits {
+            control_line: limits.control_line,
+            payload: limits.payload,
+            headers: false,
+        };
+        exchange.set_account(conn, AccountId::GLOBAL);
+        let mut session = Self {
+            conn,
+            peer,
+            phase: Phase::Greeted,
+            connect: Box::default(),
+            grant: Grant::default(),
+            parse_limits,
+            subscriptions: HashMap::with_hasher(exchange.hasher.clone()),
+            memo: Memo::default(),
+            keepalive: Keepalive::new(now),
+            label: Arc::new(label),
+            in_msgs: 0,
+            in_bytes: 0,
+            reach: Reach::default(),
+            carry: Carry::default(),
+            halt: None,
+            reading: true,
+        };
+        session.report(exchange, What::Opened);
+        session.greet(exchange, now);
+        session
+    }
+
+    /// Bytes arrived. What cannot be processed now is kept.
+    pub fn on_bytes(&mut self, exchange: &mut Exchange, now: Now, bytes: &[u8]) -> Flow {
+        if self.phase == Phase::Closed {
+            return Flow::Next;
+        }
+        if self.halt.is_some() {
+            self.carry.stash(bytes);
+            return Flow::Next;
+        }
+        let mut rest = bytes;
+        while !self.carry.is_empty() {
+            if rest.is_empty() {
+                return Flow::Next;
+            }
+            let taken = self.carry.top_up(rest);
+            rest = rest.get(taken..).unwrap_or_default();
+            if self.carry.is_ripe() {
+                match self.run_carry(exchange, now) {
+                    Flow::Next => {}
+                    flow => {
+                        self.carry.stash(rest);
+                        return flow;
+                    }
+                }
+            }
+        }
+        let (consumed, need, flow) = self.run(exchange, now, rest);
+        if !matches!(flow, Flow::Close(_)) && consumed < rest.len() {
+            self.carry.stash(rest.get(consumed..).unwrap_or_default());
+            self.carry.expect(need);
+        }
+        flow
+    }
+
+    /// Goes on with what was kept.
+    pub fn resume(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
+        self.halt = None;
+        if self.phase == Phase::Closed || self.carry.is_empty() {
+            return Flow::Next;
+        }
+        self.run_carry(exchange, now)
+    }
+
+    fn run_carry(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
+        let mut carry = self.carry.take();
+        let (consumed, need, flow) = self.run(exchange, now, carry.unread());
+        carry.consume(consumed);
+        carry.expect(need);
+        self.carry = carry;
+        flow
+    }
+
+    /// Carries out the operations at the head of `bytes`. Returns how many bytes are done, how many
+    /// the next operation is known to need, and how to go on.
+    fn run(&mut self, exchange: &mut Exchange, now: Now, bytes: &[u8]) -> (usize, usize, Flow) {
+        let mut done = 0;
+        let mut active = false;
+        self.reach = Reach::default();
+        let (need, flow) = loop {
+            let rest = bytes.get(done..).unwrap_or_default();
+            if rest.is_empty() {
+                break (0, Flow::Next);
+            }
+            if let Some(flow) = self.refuse_before_connect(exchange, rest) {
+                break (0, flow);
+            }
+            match parse(rest, &self.parse_limits) {
+                Parsed::Op { op, len } => {
+                    active = true;
+                    match self.on_op(exchange, now, &op) {
+                        Flow::Next => done += len,
+                        flow => break (0, flow),
+                    }
+                }
+                Parsed::More { need } => break (need, Flow::Next),
+                Parsed::Fault(violation) => break (0, self.fault(exchange, rest, violation)),
+            }
+            if exchange.outlets.produced() >= TURN_OUTPUT_BYTES {
+                break (0, self.halted(Halt::Turn));
+            }
+        };
+        if active {
+            self.keepalive.heard(now);
+        }
+        if flow == Flow::Next && self.reach.behind && !self.reach.keeping_up {
+            return (done, need, self.stall(exchange, now));
+        }
+        if let Flow::Retry(halt) = flow {
+            self.halt = Some(halt);
+        }
+        (done, need, flow)
+    }
+
+    fn halted(&mut self, halt: Halt) -> Flow {
+        self.halt = Some(halt);
+        Flow::Retry(halt)
+    }
+
+    /// Everybody reached has fallen behind: wait a moment for them, and only for a moment.
+    pub fn stall(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
+        if self.halt.is_some() || self.phase == Phase::Closed {
+            return Flow::Next;
+        }
+        let at = now.after(STALL_PAUSE);
+        exchange.timers.arm(at, self.conn, crate::engine::TimerKind::Unstall);
+        exchange.stats.stalls += 1;
+        self.halted(Halt::Stalled)
+    }
+
+    fn on_op(&mut self, exchange: &mut Exchange, now: Now, op: &ClientOp<'_>) -> Flow {
+        if exchange.options.trace {
+            self.trace_in(exchange, op);
+        }
+        match op {
+            ClientOp::Publish(publish) => return self.publish(exchange, publish),
+            ClientOp::Subscribe { subject, queue, sid } => {
+                return self.subscribe(exchange, subject, *queue, sid);
+            }
+            ClientOp::Unsubscribe { sid, max } => return self.unsubscribe(exchange, sid, *max),
+            ClientOp::Ping => self.on_ping(exchange),
+            ClientOp::Pong => self.keepalive.pong(now),
+            ClientOp::Connect(json) => return self.on_connect(exchange, now, json),
+            ClientOp::Err(text) => {
+                let text = String::from_utf8_lossy(text).into_owned();
+                self.report(exchange, What::SentError(text));
+                return Flow::Close(CloseReason::ParseError);
+            }
+            ClientOp::Info(_) | ClientOp::Ok => {}
+        }
+        Flow::Next
+    }
+
+    /// Tells the client what it did wrong, and whoever watches.
+    pub(super) fn violated(&mut self, exchange: &mut Exchange, violation: Violation) -> Flow {
+        if let Some(text) = violation.text() {
+            let mut line = Vec::with_capacity(text.len() + 16);
+            encode::err(&mut line, &text);
+            self.tell(exchange, &line);
+        }
+        let closes = violation.closes();
+        self.report(exchange, What::Violated(violation));
+        closes.map_or(Flow::Next, Flow::Close)
+    }
+
+    /// Queues bytes for this client.
+    pub(super) fn tell(&self, exchange: &mut Exchange, bytes: &[u8]) {
+        if exchange.options.trace {
+            self.trace_out(exchange, bytes);
+        }
+        exchange.outlets.control(self.conn, bytes);
+    }
+
+    /// Reports what happened to this connection.
+    pub fn report(&self, exchange: &mut Exchange, what: What) {
+        exchange.events.push_back(Event { client: Arc::clone(&self.label), what });
+    }
+
+    /// The session is over: its subscriptions are gone, its input is thrown away.
+    pub fn close(&mut self, exchange: &mut Exchange, reason: CloseReason) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        self.phase = Phase::Closed;
+        self.carry = Carry::default();
+        self.halt = None;
+        self.memo = Memo::default();
+        self.drop_subscriptions(exchange);
+        exchange.outlets.shut(self.conn);
+        self.report(exchange, What::Closed(reason));
+    }
+
+    /// Whether the driver should read from the socket, when that differs from what it was told
+    /// last.
+    pub fn reading_changed(&mut self) -> Option<bool> {
+        let reading =
+            self.phase == Phase::Closed || self.halt.is_none() || self.carry.len() < STASH_BYTES;
+        (reading != std::mem::replace(&mut self.reading, reading)).then_some(reading)
+    }
+
+    /// Why no input is processed for now.
+    #[must_use]
+    pub fn halt(&self) -> Option<Halt> {
+        self.halt
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Forgets a subscription that ended by itself.
+    pub fn expire(&mut self, exchange: &mut Exchange, id: SubId) {
+        let sid = exchange.subscriptions.get(id).map(|s| Sid::from_slice(s.sid()));
+        if let Some(sid) = sid {
+            self.subscriptions.remove(&sid);
+        }
+        exchange.unsubscribe(id);
+    }
+}

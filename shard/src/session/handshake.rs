@@ -1,0 +1,170 @@
+//! INFO, CONNECT, and who the client is.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::clock::Now;
+use crate::engine::{Exchange, TimerKind};
+use crate::error::{CloseReason, Quoted, Violation};
+use crate::event::ClientLabel;
+use crate::wire::connect::ConnectOptions;
+use crate::wire::encode;
+use crate::wire::info::{Info, write_info};
+
+use super::client::{ClientSession, Flow, Halt, Phase};
+
+impl ClientSession {
+    /// INFO, and the clocks that run from the first moment.
+    pub(super) fn greet(&mut self, exchange: &mut Exchange, now: Now) {
+        let info = self.info(exchange);
+        self.tell_info(exchange, &info);
+        let limits = &exchange.options.limits;
+        let (authentication, ping) = (limits.auth_timeout, limits.ping_interval);
+        if exchange.options.authenticator.required() {
+            exchange.timers.arm(now.after(authentication), self.conn, TimerKind::Authentication);
+        }
+        self.look_in(exchange, now, ping);
+    }
+
+    fn info(&self, exchange: &Exchange) -> Info {
+        let mut info = exchange.options.info.clone();
+        info.client_id = self.peer.client.get();
+        info.client_ip = self.peer.address.ip().to_string();
+        info
+    }
+
+    pub(super) fn tell_info(&self, exchange: &mut Exchange, info: &Info) {
+        let mut out = Vec::with_capacity(512);
+        write_info(info, &mut out);
+        self.tell(exchange, &out);
+    }
+
+    /// The second INFO: what the client became.
+    pub(super) fn introduce(&self, exchange: &mut Exchange) {
+        let mut info = self.info(exchange);
+        info.connect_info = true;
+        info.remote_account = self.grant.account_name.to_string();
+        self.tell_info(exchange, &info);
+    }
+
+    /// The server is about to stop taking clients: those that read INFO at any time are told.
+    pub fn lame_duck(&self, exchange: &mut Exchange) {
+        if self.phase == Phase::Connected && self.connect.protocol >= 1 {
+            let mut info = self.info(exchange);
+            info.lame_duck = true;
+            self.tell_info(exchange, &info);
+        }
+    }
+
+    /// There is no room for this client.
+    pub fn refuse(&mut self, exchange: &mut Exchange) -> Flow {
+        self.violated(exchange, Violation::MaxConnections)
+    }
+
+    /// A client that must say who it is may begin with nothing else: its first byte decides.
+    #[inline]
+    pub(super) fn refuse_before_connect(
+        &mut self,
+        exchange: &mut Exchange,
+        bytes: &[u8],
+    ) -> Option<Flow> {
+        if self.phase != Phase::Greeted
+            || matches!(bytes.first(), None | Some(b'C' | b'c'))
+            || !exchange.options.authenticator.required()
+        {
+            return None;
+        }
+        Some(self.violated(exchange, Violation::Authorization))
+    }
+
+    pub(super) fn on_connect(&mut self, exchange: &mut Exchange, now: Now, json: &[u8]) -> Flow {
+        if !self.subscriptions.is_empty() && !exchange.peers.can_broadcast() {
+            return Flow::Retry(Halt::Control);
+        }
+        // Absent keys keep what an earlier CONNECT said.
+        if self.connect.apply(json).is_err() {
+            return self.violated(exchange, Violation::Malformed);
+        }
+        let first = self.phase == Phase::Greeted;
+        if !first {
+            self.drop_subscriptions(exchange);
+        }
+        let grant = exchange.options.authenticator.judge(&self.connect);
+        let Some(grant) = grant.filter(|_| !self.connect.names_account()) else {
+            return self.violated(exchange, Violation::Authorization);
+        };
+        exchange.set_account(self.conn, grant.account);
+        self.grant = grant;
+        self.phase = Phase::Connected;
+        self.look_early(exchange, now);
+        if first {
+            self.relabel();
+        }
+        let headers = exchange.options.info.headers && self.connect.headers;
+        self.parse_limits.headers = headers;
+        if let Some(outlet) = exchange.outlets.get_mut(self.conn) {
+            outlet.headers = headers;
+            outlet.echo = self.connect.echo;
+        }
+        if !(0..=1).contains(&self.connect.protocol) {
+            return self.violated(exchange, Violation::ClientProtocol);
+        }
+        if self.connect.no_responders && !headers {
+            return self.violated(exchange, Violation::NoRespondersWithoutHeaders);
+        }
+        if self.connect.verbose {
+            self.tell(exchange, encode::OK);
+        }
+        Flow::Next
+    }
+
+    /// Names the client in logs by what it said of itself.
+    fn relabel(&mut self) {
+        let ConnectOptions { version, lang, name, .. } = &*self.connect;
+        let mut said = String::new();
+        if !version.is_empty() {
+            said.push('v');
+            said.push_str(version);
+        }
+        for part in [lang, name] {
+            if !part.is_empty() {
+                if !said.is_empty() {
+                    said.push(':');
+                }
+                said.push_str(part);
+            }
+        }
+        let mut details = String::new();
+        if !said.is_empty() {
+            details = Quoted(said.as_bytes()).to_string();
+        }
+        if let Some(user) = &self.grant.user {
+            let separator = if details.is_empty() { "" } else { " - " };
+            let who = format!("{}/{user}", self.grant.account_name);
+            let _ = write!(details, "{separator}{}", Quoted(who.as_bytes()));
+        }
+        self.label = Arc::new(ClientLabel { id: self.label.id, peer: self.label.peer, details });
+    }
+
+    /// Time is up for a client that had to say who it is.
+    pub fn on_authentication_timer(&mut self, exchange: &mut Exchange) -> Flow {
+        if self.phase == Phase::Greeted {
+            return self.violated(exchange, Violation::AuthTimeout);
+        }
+        Flow::Next
+    }
+
+    /// Input that is no operation.
+    pub(super) fn fault(
+        &mut self,
+        exchange: &mut Exchange,
+        bytes: &[u8],
+        violation: Violation,
+    ) -> Flow {
+        self.report_input(exchange, bytes, &violation);
+        match self.violated(exchange, violation) {
+            Flow::Close(reason) => Flow::Close(reason),
+            _ => Flow::Close(CloseReason::ProtocolViolation),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! One client connection as a state machine: bytes in, operations carried out.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`client`] | the loop over operations, one arm each |
+//! | [`handshake`] | INFO, CONNECT, who the client is |
+//! | [`publish`] | PUB and HPUB up to the door of `delivery` |
+//! | [`subscribe`] | SUB and UNSUB |
+//! | [`keepalive`] | PING, PONG, round trip, stale connections |
+//! | [`trace`] | operations as log lines |
+//!
+//! A session never touches a socket, and never another session: what it does to others goes
+//! through the [`Exchange`](crate::engine::Exchange) of its shard.
+
+mod carry;
+pub mod client;
+mod handshake;
+mod keepalive;
+mod publish;
+mod subscribe;
+mod trace;
+
+pub use client::{ClientSession, Flow, Halt, Peer};

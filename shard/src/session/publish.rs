@@ -1,0 +1,69 @@
+//! PUB and HPUB: limits and reserved names, then delivery.
+
+use crate::delivery::Message;
+use crate::delivery::publish::Publisher;
+use crate::engine::Exchange;
+use crate::error::Violation;
+use crate::subject;
+use crate::wire::client::Publish;
+use crate::wire::encode;
+
+use super::client::{ClientSession, Flow, Halt};
+
+impl ClientSession {
+    pub(super) fn publish(&mut self, exchange: &mut Exchange, publish: &Publish<'_>) -> Flow {
+        if subject::is_reserved_publish(publish.subject) {
+            self.count(exchange, publish);
+            let subject = publish.subject.into();
+            return self.violated(exchange, Violation::PublishTo(subject));
+        }
+        if !publish.reply.is_empty() && subject::is_reserved_reply(publish.reply) {
+            self.count(exchange, publish);
+            let reply = publish.reply.into();
+            return self.violated(exchange, Violation::ReplyOf(reply));
+        }
+        let set = match exchange.route(&mut self.memo, self.grant.account, publish.subject) {
+            Ok(set) => set,
+            Err(full) => return Flow::Retry(Halt::Lane(full)),
+        };
+        self.count(exchange, publish);
+        if self.connect.pedantic && !subject::is_valid_literal(publish.subject) {
+            self.violated(exchange, Violation::InvalidPublishSubject);
+        }
+        if self.connect.verbose {
+            self.tell(exchange, encode::OK);
+        }
+        if set.is_empty() && !self.connect.no_responders {
+            return Flow::Next;
+        }
+        let rewritten;
+        let tail = match publish.tail {
+            Some(tail) => tail,
+            None => {
+                let mut tail = Vec::with_capacity(publish.payload.len() + publish.reply.len() + 32);
+                encode::tail(&mut tail, publish.reply, publish.header_len, publish.payload);
+                rewritten = tail;
+                &rewritten
+            }
+        };
+        let message = Message {
+            account: self.grant.account,
+            subject: publish.subject,
+            reply: publish.reply,
+            header_len: publish.header_len,
+            payload: publish.payload,
+            tail,
+        };
+        let publisher = Publisher { conn: self.conn, no_responders: self.connect.no_responders };
+        self.reach.merge(exchange.publish(&set, self.memo.head(), &message, publisher));
+        Flow::Next
+    }
+
+    #[inline]
+    fn count(&mut self, exchange: &mut Exchange, publish: &Publish<'_>) {
+        self.in_msgs += 1;
+        self.in_bytes += publish.payload.len() as u64;
+        exchange.stats.in_msgs += 1;
+        exchange.stats.in_bytes += publish.payload.len() as u64;
+    }
+}

@@ -1,0 +1,108 @@
+//! SUB and UNSUB.
+//!
+//! A change of interest is told to the other shards before anything that follows from it leaves
+//! this one. If they cannot be told now, the operation waits, and only its connection with it.
+
+use std::sync::Arc;
+
+use crate::engine::{Exchange, Subscription};
+use crate::error::Violation;
+use crate::subject;
+use crate::wire::encode;
+
+use super::client::{ClientSession, Flow, Halt, Sid};
+
+/// A queue group that the system keeps for itself.
+const SYSTEM_QUEUE: &[u8] = b"_sys_";
+
+impl ClientSession {
+    pub(super) fn subscribe(
+        &mut self,
+        exchange: &mut Exchange,
+        pattern: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) -> Flow {
+        if !exchange.peers.can_broadcast() {
+            return Flow::Retry(Halt::Control);
+        }
+        if queue == Some(SYSTEM_QUEUE) {
+            let violation = Violation::SubscribeTo(pattern.into(), queue.map(Into::into));
+            return self.violated(exchange, violation);
+        }
+        let limits = &exchange.options.limits;
+        if limits.subscription_tokens.is_some_and(|most| subject::token_count(pattern) > most) {
+            return self.violated(exchange, Violation::TooManyTokens(pattern.into()));
+        }
+        if limits.subscriptions.is_some_and(|most| self.subscriptions.len() >= most) {
+            return self.violated(exchange, Violation::MaxSubscriptions);
+        }
+        if !self.subscriptions.contains_key(sid) {
+            if !subject::is_valid_pattern(pattern) {
+                return self.violated(exchange, Violation::InvalidSubject);
+            }
+            self.register(exchange, pattern, queue, sid);
+        }
+        if self.connect.verbose {
+            self.tell(exchange, encode::OK);
+        }
+        Flow::Next
+    }
+
+    fn register(
+        &mut self,
+        exchange: &mut Exchange,
+        pattern: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) {
+        let mut shown = Sid::from_slice(sid);
+        shown.push(b' ');
+        let id = exchange.subscribe(Subscription {
+            conn: self.conn,
+            sid: shown,
+            delivered: 0,
+            max: 0,
+            account: self.grant.account,
+            pattern: Arc::from(pattern),
+            queue: queue.map(Arc::from),
+        });
+        self.subscriptions.insert(Sid::from_slice(sid), id);
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        exchange: &mut Exchange,
+        sid: &[u8],
+        max: Option<u64>,
+    ) -> Flow {
+        if !exchange.peers.can_broadcast() {
+            return Flow::Retry(Halt::Control);
+        }
+        if let Some(&id) = self.subscriptions.get(sid) {
+            let left = exchange
+                .subscriptions
+                .get_mut(id)
+                .zip(max)
+                .filter(|(subscription, max)| *max > subscription.delivered);
+            if let Some((subscription, max)) = left {
+                subscription.max = max;
+            } else {
+                self.subscriptions.remove(sid);
+                exchange.unsubscribe(id);
+            }
+        }
+        if self.connect.verbose {
+            self.tell(exchange, encode::OK);
+        }
+        Flow::Next
+    }
+
+    /// All subscriptions end.
+    pub(super) fn drop_subscriptions(&mut self, exchange: &mut Exchange) {
+        for (_, id) in self.subscriptions.drain() {
+            exchange.unsubscribe(id);
+        }
+        self.subscriptions.shrink_to_fit();
+    }
+}

@@ -1,0 +1,5 @@
+//! Patterns against subjects. The properties are in `ringbus_shard::fuzz`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ringbus_shard::fuzz::subjects(data));
