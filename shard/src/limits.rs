@@ -59,6 +59,10 @@ pub const STALL_PERCENT: usize = 75;
 /// How long a publisher whose receivers are all stalled is paused per stretch of input.
 pub const STALL_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long a shard's report that all receivers of a publisher there have fallen behind holds. Longer
+/// than a pause, so that the publisher finds it again afterwards.
+pub const STALL_REPORT: Duration = Duration::from_millis(30);
+
 /// How long a closing connection may take to write what it still has queued.
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(2);
 

@@ -50,7 +50,7 @@ pub struct Shard {
 /// A place for a connection, used again and again.
 struct Seat {
     generation: u32,
-    session: Option<ClientSession>,
+    session: Option<Box<ClientSession>>,
     end: End,
 }
 
@@ -97,7 +97,8 @@ impl Shard {
         let conn = ConnId::new(slot, seat.generation);
         self.exchange.outlets.open(conn);
         seat.end = End::Open;
-        seat.session = Some(ClientSession::open(&mut self.exchange, now, conn, peer));
+        let session = ClientSession::open(&mut self.exchange, now, conn, peer);
+        seat.session = Some(Box::new(session));
         self.connections += 1;
         self.exchange.stats.opened += 1;
         conn
@@ -173,8 +174,10 @@ impl Shard {
                 let Some(memo) = self.memos.get_mut(from.index()) else { continue };
                 match self.exchange.arrive(memo, &frame) {
                     Answer::None => {}
-                    Answer::Stall(conn) => self
-                        .with_session(now, conn, |session, exchange| session.stall(exchange, now)),
+                    Answer::Behind(conn) => self.with_session(now, conn, |session, _| {
+                        session.receivers_behind(now, from);
+                        Flow::Next
+                    }),
                 }
             }
             self.exchange.peers.give_back(from, batch);

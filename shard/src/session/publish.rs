@@ -54,7 +54,11 @@ impl ClientSession {
             payload: publish.payload,
             tail,
         };
-        let publisher = Publisher { conn: self.conn, no_responders: self.connect.no_responders };
+        let publisher = Publisher {
+            conn: self.conn,
+            no_responders: self.connect.no_responders,
+            behind: &self.behind,
+        };
         self.reach.merge(exchange.publish(&set, self.memo.head(), &message, publisher));
         Flow::Next
     }
