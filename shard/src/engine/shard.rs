@@ -61,6 +61,8 @@ enum End {
     Open,
     /// What is queued is still being written.
     Flushing,
+    /// The same, for a peer that will send nothing more: it may still be reading.
+    Parting,
     /// Everything was written; the peer has not hung up yet.
     Lingering,
     /// The driver was told to let go of the socket.
@@ -120,16 +122,21 @@ impl Shard {
     pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
         match self.seat(conn).map(|seat| seat.end) {
             Some(End::Open) => self.close(now, conn, reason),
-            Some(End::Flushing | End::Lingering) => self.let_go(conn),
+            Some(End::Flushing) if reason.flushes() => self.set_end(conn, End::Parting),
+            Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
             Some(End::Closing) | None => {}
         }
     }
 
     /// The socket took the oldest `count` of the waiting bytes.
     pub fn on_written(&mut self, now: Now, conn: ConnId, count: usize) {
-        let empty = self.exchange.outlets.wrote(conn, count);
-        if empty && self.seat(conn).is_some_and(|seat| seat.end == End::Flushing) {
-            self.finish(now, conn);
+        if !self.exchange.outlets.wrote(conn, count) {
+            return;
+        }
+        match self.seat(conn).map(|seat| seat.end) {
+            Some(End::Flushing) => self.finish(now, conn),
+            Some(End::Parting) => self.let_go(conn),
+            Some(End::Open | End::Lingering | End::Closing) | None => {}
         }
     }
 
@@ -212,7 +219,7 @@ impl Shard {
             }),
             TimerKind::WriteDeadline => self.on_write_deadline(now, conn),
             TimerKind::Close => match self.seat(conn).map(|seat| seat.end) {
-                Some(End::Flushing | End::Lingering) => self.let_go(conn),
+                Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
                 Some(End::Open | End::Closing) | None => {}
             },
         }
@@ -369,10 +376,11 @@ impl Shard {
             self.commands.push_back(Command::Resume(conn));
         }
         let queued = self.exchange.outlets.get(conn).is_some_and(|o| !o.outbox().is_empty());
-        if !reason.flushes() {
+        let parting = reason == CloseReason::ClientClosed;
+        if !reason.flushes() || (parting && !queued) {
             self.let_go(conn);
         } else if queued {
-            self.set_end(conn, End::Flushing);
+            self.set_end(conn, if parting { End::Parting } else { End::Flushing });
             self.exchange.timers.arm(now.after(CLOSE_FLUSH), conn, TimerKind::Close);
         } else {
             self.finish(now, conn);

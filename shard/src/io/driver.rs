@@ -177,7 +177,6 @@ impl Driver {
             }
             Outcome::Done => Some(CloseReason::ClientClosed),
             Outcome::Failed(Errno::NOBUFS | Errno::CANCELED | Errno::INTR | Errno::AGAIN) => None,
-            Outcome::Failed(Errno::CONNRESET) => Some(CloseReason::ClientClosed),
             Outcome::Failed(_) | Outcome::Accepted(_) => Some(CloseReason::ReadError),
         };
         let Some(conn) = conn else { return };
@@ -288,12 +287,8 @@ impl Driver {
                     self.ring.writable(fd, conn);
                     return;
                 }
-                Written::Failed(errno) => {
-                    let reason = match errno {
-                        Errno::PIPE | Errno::CONNRESET => CloseReason::ClientClosed,
-                        _ => CloseReason::WriteError,
-                    };
-                    self.parts.shard.on_hang_up(now, conn, reason);
+                Written::Failed => {
+                    self.parts.shard.on_hang_up(now, conn, CloseReason::WriteError);
                     return;
                 }
             }

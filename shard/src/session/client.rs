@@ -348,6 +348,21 @@ impl ClientSession {
         self.peer
     }
 
+    /// Forgets those of its subscriptions that its own message ended: its next operation may use
+    /// their names again.
+    #[cold]
+    pub(super) fn expire_own(&mut self, exchange: &mut Exchange) {
+        let expired = std::mem::take(&mut exchange.expired);
+        for id in expired {
+            let holder = exchange.subscriptions.get(id).map(|subscription| subscription.conn);
+            if holder == Some(self.conn) {
+                self.expire(exchange, id);
+            } else {
+                exchange.expired.push(id);
+            }
+        }
+    }
+
     /// Forgets a subscription that ended by itself.
     pub fn expire(&mut self, exchange: &mut Exchange, id: SubId) {
         let sid = exchange.subscriptions.get(id).map(|s| Sid::from_slice(s.sid()));
