@@ -46,8 +46,10 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks a shard keeps for the next connection that has something to say.
 pub const CHUNK_POOL: usize = 64;
 
-/// Output produced by one stretch of input before it is written out, so that a wide fan-out is
-/// written from the cache and not from memory.
+/// Output produced before it is written out, or a chunk for each connection that has some if that is
+/// more: a wide fan-out should be written from the cache, but not in so small pieces that the system
+/// calls cost more than the misses (1 to 50, 64 B: 58 ns per delivery with this alone, 22 ns with a
+/// chunk for each).
 pub const TURN_OUTPUT_BYTES: usize = 512 << 10;
 
 /// Bytes of subjects and match sets remembered per shard.

@@ -9,7 +9,7 @@
 
 use crate::clock::Now;
 use crate::ids::ConnId;
-use crate::limits::STALL_PERCENT;
+use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES};
 use crate::outbox::{ChunkPool, Outbox};
 
 /// What became of one delivery.
@@ -228,10 +228,12 @@ impl Outlets {
         !self.dirty.is_empty()
     }
 
-    /// Bytes queued since [`Self::flushed`].
+    /// Whether it is time to write before more is queued: what was queued must still be in the
+    /// cache, but each socket should get enough at once to be worth its system call.
+    #[inline]
     #[must_use]
-    pub fn produced(&self) -> usize {
-        self.produced
+    pub fn is_due(&self) -> bool {
+        self.produced >= TURN_OUTPUT_BYTES.max(self.dirty.len() * CHUNK_BYTES)
     }
 
     /// The driver has tried to write everything that was dirty.

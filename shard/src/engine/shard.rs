@@ -423,10 +423,10 @@ impl Shard {
         self.exchange.outlets.flushed();
     }
 
-    /// Bytes queued since [`Self::flushed`].
+    /// Whether enough is queued that it should be written before more input is processed.
     #[must_use]
-    pub fn produced(&self) -> usize {
-        self.exchange.outlets.produced()
+    pub fn output_is_due(&self) -> bool {
+        self.exchange.outlets.is_due()
     }
 
     /// What waits for a connection.

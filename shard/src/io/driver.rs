@@ -14,7 +14,6 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
-use crate::limits::TURN_OUTPUT_BYTES;
 use crate::mesh::ring::Consumer;
 
 use super::Order;
@@ -170,7 +169,7 @@ impl Driver {
                     self.parts.shard.on_bytes(now, conn, self.ring.bytes(piece));
                 }
                 self.ring.release(piece);
-                if self.parts.shard.produced() >= TURN_OUTPUT_BYTES {
+                if self.parts.shard.output_is_due() {
                     self.flush(now);
                 }
                 None

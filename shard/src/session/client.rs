@@ -13,7 +13,7 @@ use crate::engine::Exchange;
 use crate::error::{CloseReason, Violation};
 use crate::event::{ClientLabel, Event, What};
 use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
-use crate::limits::{STALL_PAUSE, STALL_REPORT, TURN_OUTPUT_BYTES};
+use crate::limits::{STALL_PAUSE, STALL_REPORT};
 use crate::options::Grant;
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
@@ -198,18 +198,21 @@ impl ClientSession {
             if let Some(flow) = self.refuse_before_connect(exchange, rest) {
                 break (0, flow);
             }
-            match parse(rest, &self.parse_limits) {
+            // By reference: moving what was parsed costs more than looking at it.
+            match &parse(rest, &self.parse_limits) {
                 Parsed::Op { op, len } => {
                     active = true;
-                    match self.on_op(exchange, now, &op) {
+                    match self.on_op(exchange, now, op) {
                         Flow::Next => done += len,
                         flow => break (0, flow),
                     }
                 }
-                Parsed::More { need } => break (need, Flow::Next),
-                Parsed::Fault(violation) => break (0, self.fault(exchange, rest, violation)),
+                Parsed::More { need } => break (*need, Flow::Next),
+                Parsed::Fault(violation) => {
+                    break (0, self.fault(exchange, rest, violation.clone()));
+                }
             }
-            if exchange.outlets.produced() >= TURN_OUTPUT_BYTES {
+            if exchange.outlets.is_due() {
                 break (0, self.halted(Halt::Turn));
             }
         };
