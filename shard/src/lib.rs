@@ -6,6 +6,8 @@ pub mod delivery;
 pub mod engine;
 pub mod error;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod ids;
 pub mod interest;
 pub mod io;
@@ -14,5 +16,7 @@ pub mod mesh;
 pub mod options;
 pub mod outbox;
 pub mod session;
+#[cfg(any(test, fuzzing))]
+pub mod sim;
 pub mod subject;
 pub mod wire;

@@ -218,6 +218,12 @@ impl Outlets {
         None
     }
 
+    /// Whether there are no connections.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.iter().all(Option::is_none)
+    }
+
     /// Whether [`Self::take_dirty`] may have something.
     #[must_use]
     pub fn any_dirty(&self) -> bool {

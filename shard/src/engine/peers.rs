@@ -56,6 +56,12 @@ impl Peers {
         self.dropped
     }
 
+    /// What was kept back for want of room: removals, and bytes of spilled frames.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.removals.len() + self.spilled.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// Whether a change of interest can be told to everybody now.
     pub fn can_broadcast(&mut self) -> bool {
         self.removals.is_empty() && self.control_has_room()

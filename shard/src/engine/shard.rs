@@ -461,6 +461,11 @@ impl Shard {
         self.connections
     }
 
+    /// Why sessions that process no input for now do not.
+    pub fn halts(&self) -> impl Iterator<Item = Halt> {
+        self.seats.iter().filter_map(|seat| seat.session.as_ref()?.halt())
+    }
+
     /// What was counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
