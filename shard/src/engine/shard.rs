@@ -434,9 +434,20 @@ impl Shard {
         self.exchange.events.pop_front()
     }
 
-    /// Whether the shard may sleep: see [`Peers::may_sleep`].
+    /// Whether the shard may sleep: see [`Peers::may_sleep`]. Not while a session could go on:
+    /// others may have found room on a lane, and so taken back the wish for it, since that session
+    /// found none.
     pub fn may_sleep(&mut self) -> bool {
-        self.exchange.peers.may_sleep()
+        !self.any_may_go_on() && self.exchange.peers.may_sleep()
+    }
+
+    /// Whether a session that waits for room would find some. If not, the lanes know of the wish.
+    fn any_may_go_on(&mut self) -> bool {
+        let peers = &mut self.exchange.peers;
+        let waiting = ShardId::all(self.waiting.len()).zip(&self.waiting);
+        let mut waiting = waiting.filter(|(_, sessions)| !sessions.is_empty());
+        waiting.any(|(shard, _)| peers.has_room(shard))
+            || (!self.waiting_control.is_empty() && peers.can_broadcast())
     }
 
     /// The shard has slept.
