@@ -60,6 +60,8 @@ pub(super) enum Said {
     Info,
     Ping,
     Answer(Answer),
+    /// It closes because PINGs were not answered.
+    Stale,
     /// A message: the lengths of its line, its headers and all of its payload.
     Message {
         line: Vec<u8>,
@@ -122,6 +124,7 @@ impl Client {
             b"PING" => Said::Ping,
             b"PONG" => Said::Answer(Answer::Pong),
             b"+OK" => Said::Answer(Answer::Ok),
+            b"-ERR" if line.ends_with(b"'Stale Connection'") => Said::Stale,
             b"-ERR" => Said::Answer(Answer::Err),
             verb @ (b"MSG" | b"HMSG") => {
                 let mut sizes = line.rsplit(|byte| *byte == b' ').map(number);

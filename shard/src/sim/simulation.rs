@@ -269,6 +269,7 @@ impl Simulation {
             match said {
                 Said::Info => {}
                 Said::Ping => self.send(client, b"PONG\r\n"),
+                Said::Stale => assert!(self.workload.impatient, "client {client}"),
                 Said::Answer(answer) => self.shadow.answered(self.moment, client, answer),
                 Said::Message { line, headers, payload } => {
                     let received = message(&line, headers, &payload);
@@ -401,8 +402,15 @@ mod tests {
                     total.refusals += seen.refusals;
                 }
                 Err(e) => {
-                    let m = e.downcast_ref::<String>().cloned().unwrap_or_default();
-                    eprintln!("FAILED seed {seed} {}", &m.chars().take(300).collect::<String>().replace('\n', " "));
+                    let m = e
+                        .downcast_ref::<String>()
+                        .cloned()
+                        .or_else(|| e.downcast_ref::<&str>().map(|s| s.to_string()))
+                        .unwrap_or_default();
+                    eprintln!(
+                        "FAILED seed {seed} {}",
+                        &m.chars().take(300).collect::<String>().replace('\n', " ")
+                    );
                 }
             }
         }
