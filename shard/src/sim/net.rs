@@ -40,6 +40,8 @@ pub(super) struct Socket {
     to_client: VecDeque<u8>,
     /// Bytes that may be on their way to the client.
     window: usize,
+    /// There is no such bound for now.
+    pub(super) wide: bool,
     pub(super) client: ClientEnd,
     pub(super) server: ServerEnd,
 }
@@ -50,6 +52,7 @@ impl Socket {
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             window,
+            wide: false,
             client: ClientEnd::Open,
             server: ServerEnd::Open,
         }
@@ -99,7 +102,12 @@ impl Socket {
 
     /// Whether the server would write without waiting.
     pub(super) fn is_writable(&self) -> bool {
-        self.client == ClientEnd::Reset || self.to_client.len() < self.window
+        self.client == ClientEnd::Reset || self.room() > 0
+    }
+
+    fn room(&self) -> usize {
+        let window = if self.wide { usize::MAX } else { self.window };
+        window.saturating_sub(self.to_client.len())
     }
 
     /// The server writes. Unless `eager`, the kernel takes as much as it likes.
@@ -108,7 +116,7 @@ impl Socket {
             // The first bytes after the client has gone may still be taken, and are lost.
             return if rng.bool() { Written::Failed } else { Written::All(bytes.len()) };
         }
-        let room = self.window.saturating_sub(self.to_client.len()).min(bytes.len());
+        let room = self.room().min(bytes.len());
         let count = if eager || rng.u8(..4) > 0 { room } else { rng.usize(..=room) };
         self.to_client.extend(bytes.iter().take(count));
         if count == bytes.len() { Written::All(count) } else { Written::Some(count) }

@@ -262,6 +262,7 @@ impl Simulation {
 
     /// A client reads at most `most` bytes, and answers. Returns whether there were any.
     fn read(&mut self, client: usize, most: usize) -> bool {
+        self.moment += 1;
         let bytes = self.world.sockets[client].read(most);
         self.shadow.clients[client].take(&bytes);
         let mut replies = Vec::new();
@@ -323,14 +324,14 @@ impl Simulation {
         if everybody_reads {
             self.shadow.clients.iter_mut().for_each(|client| client.stalled = false);
         }
-        self.world.eager = true;
+        self.hurry(true);
         for round in 0.. {
             assert!(round < ROUNDS_MAX, "it never comes to rest");
             if !self.round() && !self.wait_for_stalls() {
                 break;
             }
         }
-        self.world.eager = false;
+        self.hurry(false);
         self.world.check_quiet();
         self.moment += 1;
         self.shadow.settle(self.moment, everybody_reads);
@@ -342,6 +343,14 @@ impl Simulation {
         }
     }
 
+    /// No more surprises; who reads takes as much as there is.
+    fn hurry(&mut self, eager: bool) {
+        self.world.eager = eager;
+        for (socket, client) in self.world.sockets.iter_mut().zip(&self.shadow.clients) {
+            socket.wide = eager && !client.stalled;
+        }
+    }
+
     /// Everybody does what there is to do. False if there was nothing.
     fn round(&mut self) -> bool {
         let mut some = false;
@@ -350,7 +359,6 @@ impl Simulation {
         }
         self.look_at_events();
         for client in 0..self.shadow.clients.len() {
-            self.moment += 1;
             if !self.shadow.clients[client].stalled {
                 some |= self.read(client, usize::MAX);
             }
