@@ -118,7 +118,9 @@ impl Shard {
     /// The client hung up, or its socket failed.
     pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
         match self.seat(conn).map(|seat| seat.end) {
-            Some(End::Open) => self.close(now, conn, reason),
+            Some(End::Open) => {
+                self.with_session(now, conn, |session, exchange| session.hang_up(exchange, reason));
+            }
             Some(End::Flushing | End::Lingering) => self.let_go(conn),
             Some(End::Closing) | None => {}
         }

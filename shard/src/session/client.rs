@@ -86,6 +86,8 @@ pub struct ClientSession {
     pub(super) reach: Reach,
     carry: Carry,
     halt: Option<Halt>,
+    /// The client hung up while input of its waited.
+    leaving: Option<CloseReason>,
     reading: bool,
 }
 
@@ -116,6 +118,7 @@ impl ClientSession {
             reach: Reach::default(),
             carry: Carry::default(),
             halt: None,
+            leaving: None,
             reading: true,
         };
         session.report(exchange, What::Opened);
@@ -163,7 +166,25 @@ impl ClientSession {
         if self.phase == Phase::Closed || self.carry.is_empty() {
             return Flow::Next;
         }
-        self.run_carry(exchange, now)
+        match (self.run_carry(exchange, now), self.leaving) {
+            (Flow::Next, Some(reason)) => Flow::Close(reason),
+            (flow, _) => flow,
+        }
+    }
+
+    /// The client hung up, or its socket failed. What it sent before that and what waits here is
+    /// carried out first: a publisher may leave at once after its last message.
+    pub fn hang_up(&mut self, exchange: &mut Exchange, reason: CloseReason) -> Flow {
+        if self.halt.is_none() || self.carry.is_empty() {
+            return Flow::Close(reason);
+        }
+        // One that only stopped sending may still read; the next write shows whether it does.
+        if self.leaving.is_some() || reason != CloseReason::ClientClosed {
+            exchange.outlets.shut(self.conn);
+            exchange.outlets.discard(self.conn);
+        }
+        self.leaving.get_or_insert(reason);
+        Flow::Next
     }
 
     fn run_carry(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
