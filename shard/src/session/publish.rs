@@ -55,8 +55,27 @@ impl ClientSession {
             tail,
         };
         let publisher = Publisher { conn: self.conn, no_responders: self.connect.no_responders };
+        let expired = exchange.expired.len();
         self.reach.merge(exchange.publish(&set, self.memo.head(), &message, publisher));
+        if exchange.expired.len() > expired {
+            self.expire_own(exchange, expired);
+        }
         Flow::Next
+    }
+
+    /// Of the subscriptions that this message was the last for, this client's own end at once: its
+    /// next operation may end them too, or use their names again. Those of others end when this
+    /// client's turn is over.
+    #[cold]
+    fn expire_own(&mut self, exchange: &mut Exchange, mut from: usize) {
+        while let Some(&id) = exchange.expired.get(from) {
+            if exchange.subscriptions.get(id).is_some_and(|held| held.conn == self.conn) {
+                exchange.expired.swap_remove(from);
+                self.expire(exchange, id);
+            } else {
+                from += 1;
+            }
+        }
     }
 
     #[inline]
