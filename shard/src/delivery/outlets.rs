@@ -286,6 +286,12 @@ impl Outlet {
         self.conn
     }
 
+    /// Whether bytes came that nobody has tried to write.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     /// The bytes that wait.
     #[must_use]
     pub fn outbox(&self) -> &Outbox {

@@ -61,6 +61,8 @@ enum End {
     Open,
     /// What is queued is still being written.
     Flushing,
+    /// The same, and the peer has hung up already, or only reads.
+    Parting,
     /// Everything was written; the peer has not hung up yet.
     Lingering,
     /// The driver was told to let go of the socket.
@@ -121,7 +123,7 @@ impl Shard {
             Some(End::Open) => {
                 self.with_session(now, conn, |session, exchange| session.hang_up(exchange, reason));
             }
-            Some(End::Flushing | End::Lingering) => self.let_go(conn),
+            Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
             Some(End::Closing) | None => {}
         }
     }
@@ -129,8 +131,13 @@ impl Shard {
     /// The socket took the oldest `count` of the waiting bytes.
     pub fn on_written(&mut self, now: Now, conn: ConnId, count: usize) {
         let empty = self.exchange.outlets.wrote(conn, count);
-        if empty && self.seat(conn).is_some_and(|seat| seat.end == End::Flushing) {
-            self.finish(now, conn);
+        if !empty {
+            return;
+        }
+        match self.seat(conn).map(|seat| seat.end) {
+            Some(End::Flushing) => self.finish(now, conn),
+            Some(End::Parting) => self.let_go(conn),
+            Some(End::Open | End::Lingering | End::Closing) | None => {}
         }
     }
 
@@ -211,7 +218,7 @@ impl Shard {
             }),
             TimerKind::WriteDeadline => self.on_write_deadline(now, conn),
             TimerKind::Close => match self.seat(conn).map(|seat| seat.end) {
-                Some(End::Flushing | End::Lingering) => self.let_go(conn),
+                Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
                 Some(End::Open | End::Closing) | None => {}
             },
         }
@@ -367,8 +374,15 @@ impl Shard {
         if let Some(true) = session.reading_changed() {
             self.commands.push_back(Command::Resume(conn));
         }
-        let queued = self.exchange.outlets.get(conn).is_some_and(|o| !o.outbox().is_empty());
-        if !reason.flushes() {
+        let outlet = self.exchange.outlets.get(conn);
+        let queued = outlet.is_some_and(|outlet| !outlet.outbox().is_empty());
+        // A client that only stopped sending still reads the answers to what it sent last. One that
+        // is gone shows at the first attempt to write.
+        let untried = outlet.is_some_and(|outlet| outlet.is_dirty());
+        if reason == CloseReason::ClientClosed && queued && untried {
+            self.set_end(conn, End::Parting);
+            self.exchange.timers.arm(now.after(CLOSE_FLUSH), conn, TimerKind::Close);
+        } else if !reason.flushes() {
             self.let_go(conn);
         } else if queued {
             self.set_end(conn, End::Flushing);
