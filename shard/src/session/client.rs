@@ -163,10 +163,11 @@ impl ClientSession {
     /// Goes on with what was kept.
     pub fn resume(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
         self.halt = None;
-        if self.phase == Phase::Closed || self.carry.is_empty() {
+        if self.phase == Phase::Closed {
             return Flow::Next;
         }
-        match (self.run_carry(exchange, now), self.leaving) {
+        let flow = if self.carry.is_empty() { Flow::Next } else { self.run_carry(exchange, now) };
+        match (flow, self.leaving) {
             (Flow::Next, Some(reason)) => Flow::Close(reason),
             (flow, _) => flow,
         }
