@@ -170,6 +170,7 @@ impl Shard {
     /// Takes what other shards sent: batches first, then every change of interest told before them.
     pub fn on_mesh(&mut self) {
         let Exchange { peers, interest, .. } = &mut self.exchange;
+        peers.catch_up();
         peers.take(&mut self.taken, |from, delta| interest.apply(from, delta));
         self.exchange.last_stalled = None;
     }
@@ -225,13 +226,16 @@ impl Shard {
     }
 
     fn on_write_deadline(&mut self, now: Now, conn: ConnId) {
-        let Some(outlet) = self.exchange.outlets.get(conn) else { return };
-        let Some(deadline) = outlet.deadline() else { return };
+        let Some(deadline) = self.exchange.outlets.look_at_deadline(conn) else { return };
         if now < deadline {
             self.exchange.timers.arm(deadline, conn, TimerKind::WriteDeadline);
             return;
         }
-        let waiting = outlet.outbox().queued();
+        if self.seat(conn).is_none_or(|seat| seat.end != End::Open) {
+            // It is on its way out, with a time limit of its own.
+            return;
+        }
+        let waiting = self.outbox(conn).map_or(0, Outbox::queued);
         let allowed = self.exchange.options.limits.write_deadline.as_secs();
         self.exchange.stats.slow_deadline += 1;
         self.report(conn, What::SlowDeadline(allowed, waiting));
