@@ -151,6 +151,13 @@ impl Driver {
         self.links.values().map(|link| (link.socket, link.conn))
     }
 
+    /// Nothing is read from this socket any more; that it failed shows when it is written to.
+    #[cfg(test)]
+    pub(super) fn ignore(&mut self, socket: usize) {
+        let links = self.links.values_mut().filter(|link| link.socket == socket);
+        links.for_each(|link| link.ended = true);
+    }
+
     /// One step of a turn. Nothing happens if the shard sleeps.
     pub(super) fn step(&mut self, around: &mut Surroundings<'_>) {
         if self.is_idle(around.now, around.sockets) {

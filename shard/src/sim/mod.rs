@@ -23,6 +23,8 @@ mod world;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 mod shadow;
 #[cfg(test)]
 mod simulation;

@@ -103,6 +103,20 @@ impl World {
         panic!("a turn of shard {shard} does not end");
     }
 
+    /// Every shard takes turns until all of them sleep.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..STEPS_PER_TURN_MAX {
+            let mut some = false;
+            for shard in 0..self.drivers.len() {
+                some |= self.turn(shard);
+            }
+            if !some {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
     fn is_idle(&self, shard: usize) -> bool {
         self.drivers[shard].is_idle(self.now, &self.sockets)
     }
