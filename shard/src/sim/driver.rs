@@ -152,7 +152,6 @@ impl Driver {
     }
 
     /// Nothing is read from this socket any more; that it failed shows when it is written to.
-    #[cfg(test)]
     pub(super) fn ignore(&mut self, socket: usize) {
         let links = self.links.values_mut().filter(|link| link.socket == socket);
         links.for_each(|link| link.ended = true);

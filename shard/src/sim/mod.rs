@@ -16,12 +16,16 @@
 //! | `causality.rs` | one rule by itself: who knows of a subscription can count on it |
 //! | `fuzz.rs` | arbitrary calls of two shards |
 
-mod driver;
-mod net;
-mod world;
+pub mod fuzz;
 
 #[cfg(test)]
+mod causality;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
+mod driver;
+#[cfg(test)]
+mod net;
 #[cfg(test)]
 mod regressions;
 #[cfg(test)]
@@ -30,3 +34,5 @@ mod shadow;
 mod simulation;
 #[cfg(test)]
 mod workload;
+#[cfg(test)]
+mod world;

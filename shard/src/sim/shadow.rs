@@ -105,6 +105,23 @@ pub(super) struct Seen {
     pub(super) refusals: u64,
 }
 
+impl Seen {
+    /// Both together.
+    pub(super) fn add(&mut self, other: Self) {
+        self.deliveries += other.deliveries;
+        self.owed_plain += other.owed_plain;
+        self.owed_group += other.owed_group;
+        self.owed_refusals += other.owed_refusals;
+        self.refusals += other.refusals;
+    }
+
+    /// The check that had least to do.
+    pub(super) fn least(&self) -> u64 {
+        let Self { deliveries, owed_plain, owed_group, owed_refusals, refusals } = *self;
+        [deliveries, owed_plain, owed_group, owed_refusals, refusals].into_iter().min().unwrap_or(0)
+    }
+}
+
 impl Shadow {
     /// A client sent SUB.
     pub(super) fn subscribe(

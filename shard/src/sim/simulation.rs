@@ -392,36 +392,73 @@ impl Simulation {
 mod tests {
     use super::*;
 
-    #[test]
-    fn smoke() {
-        let (first, count) = (
-            std::env::var("SIM_FIRST").map_or(0, |s| s.parse().unwrap()),
-            std::env::var("SIM_SEEDS").map_or(200, |s| s.parse().unwrap()),
-        );
-        let mut total = Seen::default();
-        for seed in first..first + count {
-            let result = std::panic::catch_unwind(|| run(seed));
-            match result {
-                Ok(seen) => {
-                    total.deliveries += seen.deliveries;
-                    total.owed_plain += seen.owed_plain;
-                    total.owed_group += seen.owed_group;
-                    total.owed_refusals += seen.owed_refusals;
-                    total.refusals += seen.refusals;
-                }
-                Err(e) => {
-                    let m = e
-                        .downcast_ref::<String>()
-                        .cloned()
-                        .or_else(|| e.downcast_ref::<&str>().map(|s| s.to_string()))
-                        .unwrap_or_default();
-                    eprintln!(
-                        "FAILED seed {seed} {}",
-                        &m.chars().take(300).collect::<String>().replace('\n', " ")
-                    );
-                }
+    /// Seeds that every `cargo test` runs.
+    const SEEDS: u64 = 200;
+
+    /// Says how to repeat a seed that fails.
+    struct Repeat(u64);
+
+    impl Drop for Repeat {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("seed {0} failed; to repeat it: scripts/sim.sh 1 {0}", self.0);
             }
         }
-        eprintln!("{total:?}");
+    }
+
+    fn setting(name: &str, default: u64) -> u64 {
+        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    }
+
+    /// `SIM_SEEDS` seeds from `SIM_FIRST` on.
+    #[test]
+    fn seeds() {
+        let (first, count) = (setting("SIM_FIRST", 0), setting("SIM_SEEDS", SEEDS));
+        let mut seen = Seen::default();
+        for seed in first..first + count {
+            let _repeat = Repeat(seed);
+            seen.add(run(seed));
+        }
+        eprintln!("{count} seeds from {first}: {seen:?}");
+        if count >= SEEDS {
+            assert!(seen.least() > 50, "too little was checked: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_seed_repeats_itself() {
+        for seed in 0..5 {
+            assert_eq!(run(seed), run(seed));
+        }
+    }
+
+    #[test]
+    fn seed_14_a_wish_for_room_that_another_session_took_back() {
+        run(14);
+    }
+
+    #[test]
+    fn seed_39_input_of_a_client_that_hung_up_while_it_waited() {
+        run(39);
+    }
+
+    #[test]
+    fn seed_82_a_new_subscription_in_the_slot_of_an_expired_one() {
+        run(82);
+    }
+
+    #[test]
+    fn seed_720_removals_that_were_pushed_and_never_shown() {
+        run(720);
+    }
+
+    #[test]
+    fn seed_6103_two_refusals_of_one_request() {
+        run(6103);
+    }
+
+    #[test]
+    fn seed_6915_a_refusal_of_a_request_that_somebody_got() {
+        run(6915);
     }
 }
