@@ -43,6 +43,8 @@ pub struct Outlet {
     written: u64,
     /// What `written` must have reached, and by when; see [`Outlets::blocked`].
     deadline: Option<(u64, Now)>,
+    /// A timer that will look at the deadline is armed.
+    watched: bool,
 }
 
 /// The outlets of one shard.
@@ -98,6 +100,7 @@ impl Outlets {
                 out_bytes: 0,
                 written: 0,
                 deadline: None,
+                watched: false,
             });
         }
     }
@@ -222,6 +225,12 @@ impl Outlets {
         None
     }
 
+    /// Whether there are no connections.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.iter().all(Option::is_none)
+    }
+
     /// Whether [`Self::take_dirty`] may have something.
     #[must_use]
     pub fn any_dirty(&self) -> bool {
@@ -256,16 +265,24 @@ impl Outlets {
         outlet.outbox.is_empty()
     }
 
-    /// The socket took no more: all that waits now must be gone by `deadline`. True if no earlier
-    /// deadline was running, so that a timer has to be armed.
+    /// The socket took no more: all that waits now must be gone by `deadline`. True if a timer has
+    /// to be armed for that; one that is armed for an earlier deadline will do.
     pub fn blocked(&mut self, conn: ConnId, deadline: Now) -> bool {
         let Some(outlet) = self.get_mut(conn) else { return false };
         outlet.blocked = true;
-        if outlet.deadline.is_some() {
-            return false;
+        if outlet.deadline.is_none() {
+            outlet.deadline = Some((outlet.written + outlet.outbox.queued() as u64, deadline));
         }
-        outlet.deadline = Some((outlet.written + outlet.outbox.queued() as u64, deadline));
-        true
+        !std::mem::replace(&mut outlet.watched, true)
+    }
+
+    /// The timer that [`Self::blocked`] asked for went off. Returns the deadline that runs now: the
+    /// timer must be armed again for it, unless it has passed.
+    pub fn look_at_deadline(&mut self, conn: ConnId) -> Option<Now> {
+        let outlet = self.get_mut(conn)?;
+        let deadline = outlet.deadline();
+        outlet.watched = deadline.is_some();
+        deadline
     }
 
     /// The socket may take bytes again.
@@ -284,6 +301,12 @@ impl Outlet {
     #[must_use]
     pub fn conn(&self) -> ConnId {
         self.conn
+    }
+
+    /// Whether bytes came that nobody has tried to write.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     /// The bytes that wait.

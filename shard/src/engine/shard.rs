@@ -121,7 +121,9 @@ impl Shard {
     /// The client hung up, or its socket failed.
     pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
         match self.seat(conn).map(|seat| seat.end) {
-            Some(End::Open) => self.close(now, conn, reason),
+            Some(End::Open) => {
+                self.with_session(now, conn, |session, exchange| session.hang_up(exchange, reason));
+            }
             Some(End::Flushing) if reason.flushes() => self.set_end(conn, End::Parting),
             Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
             Some(End::Closing) | None => {}
@@ -169,6 +171,7 @@ impl Shard {
     /// Takes what other shards sent: batches first, then every change of interest told before them.
     pub fn on_mesh(&mut self) {
         let Exchange { peers, interest, .. } = &mut self.exchange;
+        peers.catch_up();
         peers.take(&mut self.taken, |from, delta| interest.apply(from, delta));
         self.exchange.last_stalled = None;
     }
@@ -226,13 +229,16 @@ impl Shard {
     }
 
     fn on_write_deadline(&mut self, now: Now, conn: ConnId) {
-        let Some(outlet) = self.exchange.outlets.get(conn) else { return };
-        let Some(deadline) = outlet.deadline() else { return };
+        let Some(deadline) = self.exchange.outlets.look_at_deadline(conn) else { return };
         if now < deadline {
             self.exchange.timers.arm(deadline, conn, TimerKind::WriteDeadline);
             return;
         }
-        let waiting = outlet.outbox().queued();
+        if self.seat(conn).is_none_or(|seat| seat.end != End::Open) {
+            // It is on its way out, with a time limit of its own.
+            return;
+        }
+        let waiting = self.outbox(conn).map_or(0, Outbox::queued);
         let allowed = self.exchange.options.limits.write_deadline.as_secs();
         self.exchange.stats.slow_deadline += 1;
         self.report(conn, What::SlowDeadline(allowed, waiting));
@@ -445,9 +451,20 @@ impl Shard {
         self.exchange.events.pop_front()
     }
 
-    /// Whether the shard may sleep: see [`Peers::may_sleep`].
+    /// Whether the shard may sleep: see [`Peers::may_sleep`]. Not while a session could go on:
+    /// others may have found room on a lane, and so taken back the wish for it, since that session
+    /// found none.
     pub fn may_sleep(&mut self) -> bool {
-        self.exchange.peers.may_sleep()
+        !self.any_may_go_on() && self.exchange.peers.may_sleep()
+    }
+
+    /// Whether a session that waits for room would find some. If not, the lanes know of the wish.
+    fn any_may_go_on(&mut self) -> bool {
+        let peers = &mut self.exchange.peers;
+        let waiting = ShardId::all(self.waiting.len()).zip(&self.waiting);
+        let mut waiting = waiting.filter(|(_, sessions)| !sessions.is_empty());
+        waiting.any(|(shard, _)| peers.has_room(shard))
+            || (!self.waiting_control.is_empty() && peers.can_broadcast())
     }
 
     /// The shard has slept.
@@ -470,6 +487,11 @@ impl Shard {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections
+    }
+
+    /// Why sessions that process no input for now do not.
+    pub fn halts(&self) -> impl Iterator<Item = Halt> {
+        self.seats.iter().filter_map(|seat| seat.session.as_ref()?.halt())
     }
 
     /// What was counted.

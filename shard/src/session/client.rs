@@ -90,6 +90,8 @@ pub struct ClientSession {
     behind_since: Now,
     carry: Carry,
     halt: Option<Halt>,
+    /// The client hung up while input of its waited.
+    leaving: Option<CloseReason>,
     reading: bool,
 }
 
@@ -122,6 +124,7 @@ impl ClientSession {
             behind_since: now,
             carry: Carry::default(),
             halt: None,
+            leaving: None,
             reading: true,
         };
         session.report(exchange, What::Opened);
@@ -166,10 +169,29 @@ impl ClientSession {
     /// Goes on with what was kept.
     pub fn resume(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
         self.halt = None;
-        if self.phase == Phase::Closed || self.carry.is_empty() {
+        if self.phase == Phase::Closed {
             return Flow::Next;
         }
-        self.run_carry(exchange, now)
+        let flow = if self.carry.is_empty() { Flow::Next } else { self.run_carry(exchange, now) };
+        match (flow, self.leaving) {
+            (Flow::Next, Some(reason)) => Flow::Close(reason),
+            (flow, _) => flow,
+        }
+    }
+
+    /// The client hung up, or its socket failed. What it sent before that and what waits here is
+    /// carried out first: a publisher may leave at once after its last message.
+    pub fn hang_up(&mut self, exchange: &mut Exchange, reason: CloseReason) -> Flow {
+        if self.halt.is_none() || self.carry.is_empty() {
+            return Flow::Close(reason);
+        }
+        // One that only stopped sending may still read; the next write shows whether it does.
+        if self.leaving.is_some() || reason != CloseReason::ClientClosed {
+            exchange.outlets.shut(self.conn);
+            exchange.outlets.discard(self.conn);
+        }
+        self.leaving.get_or_insert(reason);
+        Flow::Next
     }
 
     fn run_carry(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
@@ -349,21 +371,6 @@ impl ClientSession {
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
-    }
-
-    /// Forgets those of its subscriptions that its own message ended: its next operation may use
-    /// their names again.
-    #[cold]
-    pub(super) fn expire_own(&mut self, exchange: &mut Exchange) {
-        let expired = std::mem::take(&mut exchange.expired);
-        for id in expired {
-            let holder = exchange.subscriptions.get(id).map(|subscription| subscription.conn);
-            if holder == Some(self.conn) {
-                self.expire(exchange, id);
-            } else {
-                exchange.expired.push(id);
-            }
-        }
     }
 
     /// Forgets a subscription that ended by itself.

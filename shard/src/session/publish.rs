@@ -60,9 +60,10 @@ impl ClientSession {
             no_responders: self.connect.no_responders,
             behind: &self.behind,
         };
+        let expired = exchange.expired.len();
         self.reach.merge(exchange.publish(&set, self.memo.head(), &message, publisher));
-        if !exchange.expired.is_empty() {
-            self.expire_own(exchange);
+        if exchange.expired.len() > expired {
+            self.expire_own(exchange, expired);
         }
         Flow::Next
     }
@@ -73,6 +74,21 @@ impl ClientSession {
     fn warn_if(&mut self, exchange: &mut Exchange, impossible: bool) {
         if impossible {
             self.violated(exchange, Violation::InvalidPublishSubject);
+        }
+    }
+
+    /// Of the subscriptions that this message was the last for, this client's own end at once: its
+    /// next operation may end them too, or use their names again. Those of others end when this
+    /// client's turn is over.
+    #[cold]
+    fn expire_own(&mut self, exchange: &mut Exchange, mut from: usize) {
+        while let Some(&id) = exchange.expired.get(from) {
+            if exchange.subscriptions.get(id).is_some_and(|held| held.conn == self.conn) {
+                exchange.expired.swap_remove(from);
+                self.expire(exchange, id);
+            } else {
+                from += 1;
+            }
         }
     }
 
