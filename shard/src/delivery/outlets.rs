@@ -63,8 +63,8 @@ pub struct Outlets {
 }
 
 impl Outlets {
-    /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every message
-    /// queued is kept as text for [`Self::take_traced`].
+    /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every
+    /// message queued is kept as text for [`Self::take_traced`].
     #[must_use]
     pub fn new(pending_max: usize, trace: bool, traced_payload_max: usize) -> Self {
         Self {

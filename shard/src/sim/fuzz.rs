@@ -1,5 +1,5 @@
-//! Two shards under arbitrary calls, decoded from bytes: whatever a driver, however strange, may do.
-//! Nothing may panic, and every bound holds.
+//! Two shards under arbitrary calls, decoded from bytes: whatever a driver, however strange, may
+//! do. Nothing may panic, and every bound holds.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -65,7 +65,13 @@ impl Pair {
         };
         let info = Info { headers: choices & 4 == 0, ..Info::default() };
         let trace = choices & 8 != 0;
-        let options = Arc::new(Options { info, limits, authenticator: Arc::new(Open), trace });
+        let options = Arc::new(Options {
+            info,
+            limits,
+            authenticator: Arc::new(Open),
+            trace,
+            traced_payload_max: 16,
+        });
         let capacity = Capacity {
             control_frames: 1 << (choices >> 4 & 3),
             lane_bytes: 1 << (choices >> 6 << 2),
