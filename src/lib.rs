@@ -1,1 +1,32 @@
-//! The broker around the data plane: configuration, process life, operations.
+//! The broker around the data plane: command line, process life, operations.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`cli`] | the command line as a value; help, version, `--signal` |
+//! | [`boot`] | from that value to a running server and to its end |
+//! | [`doctor`] | what the host must offer, checked |
+//! | [`cores`] | which cores the process may use |
+//! | [`listen`], [`addresses`] | the client listener and the addresses it is reached under |
+//! | [`identity`] | server ID and name |
+//! | [`auth`] | who may connect |
+//! | [`files`] | pid file and ports file |
+//! | [`signal`] | signals as events |
+//! | [`observe`] | the log |
+//! | [`data_plane`] | the door to the shards |
+//!
+//! Nothing here is on the path of a message: that path is in `ringbus_shard` alone.
+
+#![forbid(unsafe_code)]
+
+pub mod addresses;
+pub mod auth;
+pub mod boot;
+pub mod cli;
+pub mod cores;
+pub mod data_plane;
+pub mod doctor;
+pub mod files;
+pub mod identity;
+pub mod listen;
+pub mod observe;
+pub mod signal;

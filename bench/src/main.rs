@@ -1,3 +1,111 @@
 //! Black-box load generator and comparison harness for NATS servers.
+//!
+//! It speaks only the public protocol, so the same scenario measures any server. The primary figure
+//! is the CPU time the server spends per message, which holds on a busy machine where rates do not.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | what is measured | `scenarios/*.toml`, `scenario.rs` |
+//! | which servers, where they run | `target.rs`, `affinity.rs` |
+//! | how load is made, and how far ahead of the receivers | `load/`, `client.rs`, `wire.rs` |
+//! | how answers are checked | `check.rs` |
+//! | what the server used | `meter.rs` |
+//! | rounds, figures, output | `compare.rs`, `stats.rs`, `report.rs`, `host.rs`, `interrupt.rs` |
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod affinity;
+mod args;
+mod check;
+mod client;
+mod compare;
+mod host;
+mod interrupt;
+mod load;
+mod meter;
+mod report;
+mod scenario;
+mod stats;
+mod target;
+mod wire;
+
+use std::fs;
+use std::io::{Write, stderr, stdout};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use args::{Action, Options};
+use report::Setting;
+
+/// A server lost, repeated, reordered or refused something.
+const EXIT_CHECK_FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == target::EXEC_SERVER)
+        && let Some(binary) = words.next()
+    {
+        writeln!(stderr(), "{:#}", target::exec_server(&binary, words)).ok();
+        return ExitCode::FAILURE;
+    }
+    match args::parse(lexopt::Parser::from_env()).and_then(|options| run(&options)) {
+        Ok(code) => code,
+        Err(error) => {
+            writeln!(stderr(), "ringbus-bench: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<ExitCode> {
+    match options.action {
+        Action::Help => {
+            stdout().write_all(args::USAGE.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::List => {
+            for scenario in scenario::load(options.scenario_dir.as_deref(), &options.scenarios)? {
+                writeln!(stdout(), "{}", scenario.name)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Measure => measure(options),
+    }
+}
+
+fn measure(options: &Options) -> Result<ExitCode> {
+    let scenarios = scenario::load(options.scenario_dir.as_deref(), &options.scenarios)?;
+    raise_file_limit()?;
+    interrupt::watch()?;
+    options.pinning.enter_clients()?;
+    let Options { targets, pinning, timing, rounds, .. } = options;
+    let setting = Setting::read(targets, pinning, *timing, *rounds);
+    write!(stdout(), "{}\n{}", setting.text(), report::table_head(targets))?;
+    let comparison =
+        compare::compare(&scenarios, targets, *rounds, *timing, pinning, |scenario, so_far| {
+            let rows = report::scenario_table(&scenario.name, targets, so_far);
+            stdout().write_all(rows.as_bytes()).ok();
+        })?;
+    if let Some(path) = &options.json {
+        let at = || format!("cannot write {}", path.display());
+        fs::write(path, report::json(&setting, &comparison)?).with_context(at)?;
+    }
+    if let Some(path) = &options.csv {
+        let at = || format!("cannot write {}", path.display());
+        fs::write(path, report::csv(&setting, &comparison)).with_context(at)?;
+    }
+    for void in &comparison.void {
+        let compare::VoidRun { scenario, target, round, failure } = void;
+        writeln!(stderr(), "FAILED {scenario} {target} round {}: {failure}", round + 1)?;
+    }
+    let failed = !comparison.void.is_empty();
+    Ok(if failed { ExitCode::from(EXIT_CHECK_FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Crowds need files, here and in the servers, which inherit the limit.
+fn raise_file_limit() -> Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .context("cannot raise the limit of open files")
+}

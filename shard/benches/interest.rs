@@ -1,9 +1,7 @@
-//! What the subscription index costs: a remembered subject, many subjects in turn, a walk without the
-//! cache, and changes; the first two also while somebody else subscribes and unsubscribes.
+//! What the subscription index costs: a remembered subject, many subjects in turn, a walk without
+//! the cache, and changes; the first two also while somebody else subscribes and unsubscribes.
 //!
 //! Run with `cargo bench -p ringbus-shard --bench interest --profile quick`.
-
-#![allow(missing_docs, reason = "the names of the measurements are their documentation")]
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -37,7 +35,10 @@ fn change(interest: &mut Interest, pattern: &str, slot: u32) {
     let _ = interest.remove(AccountId::GLOBAL, pattern.as_bytes(), None, target(slot));
 }
 
-#[divan::bench(args = ["foo", "foo.bar", "orders.eu.berlin.new", "a.subject.of.more.than.thirty-two.bytes"])]
+#[divan::bench(
+    args = ["foo", "foo.bar", "orders.eu.berlin.new", "a.subject.of.more.than.thirty-two.bytes"],
+    sample_size = 10_000
+)]
 fn remembered(bencher: Bencher<'_, '_>, subject: &str) {
     let mut interest = index(&[">"]);
     bencher
@@ -57,7 +58,8 @@ fn subjects_in_turn(bencher: Bencher<'_, '_>, count: usize) {
     bencher.counter(ItemsCount::new(count)).bench_local(turn);
 }
 
-/// As above, with one SUB or UNSUB elsewhere for every 50 publishes: 100,000 per second at 5 million.
+/// As above, with one SUB or UNSUB elsewhere for every 50 publishes: 100,000 per second at 5
+/// million.
 #[divan::bench(args = ["_INBOX.{}", "_INBOX.{}.*", "churn.{}.>", "churn.>"])]
 fn subjects_in_turn_with_churn(bencher: Bencher<'_, '_>, churn: &str) {
     let mut interest = index(&["orders.>"]);
@@ -77,7 +79,7 @@ fn subjects_in_turn_with_churn(bencher: Bencher<'_, '_>, churn: &str) {
 }
 
 /// Every subject is new: look-up, walk, and remembering.
-#[divan::bench(args = [1, 4])]
+#[divan::bench(args = [1, 4], sample_size = 10_000)]
 fn never_seen_before(bencher: Bencher<'_, '_>, patterns: usize) {
     let all = ["_INBOX.abc.*", "_INBOX.>", "_INBOX.*.*", ">"];
     let mut interest = index(all.get(..patterns).unwrap_or(&all));
@@ -109,14 +111,14 @@ fn after_invalidation(bencher: Bencher<'_, '_>, count: usize) {
     bencher.counter(ItemsCount::new(count)).bench_local(turn);
 }
 
-#[divan::bench(args = ["_INBOX.QXzvLkP3.7", "_INBOX.QXzvLkP3.*", "orders.>"])]
+#[divan::bench(args = ["_INBOX.QXzvLkP3.7", "_INBOX.QXzvLkP3.*", "orders.>"], sample_size = 1_000)]
 fn insert_and_remove(bencher: Bencher<'_, '_>, pattern: &str) {
     let mut interest = index(&["foo", "_INBOX.other.*"]);
     bencher.bench_local(|| change(&mut interest, pattern, 9));
 }
 
 /// One of a hundred thousand others leaves and comes back.
-#[divan::bench(args = ["_INBOX.{}", "_INBOX.{}.*"])]
+#[divan::bench(args = ["_INBOX.{}", "_INBOX.{}.*"], sample_size = 1_000)]
 fn insert_and_remove_among_many(bencher: Bencher<'_, '_>, shape: &str) {
     let patterns: Vec<String> =
         (0..SUBJECTS).map(|number| shape.replace("{}", &number.to_string())).collect();

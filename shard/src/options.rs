@@ -18,6 +18,8 @@ pub struct Options {
     pub authenticator: Arc<dyn Authenticator>,
     /// Report every operation as an event. Costs an allocation per operation.
     pub trace: bool,
+    /// Bytes of a payload that such an event shows.
+    pub traced_payload_max: usize,
 }
 
 /// Decides who may connect. Asked on every CONNECT, on the shard: it must not block.

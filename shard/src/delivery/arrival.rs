@@ -19,8 +19,8 @@ const HOPS_MAX: u8 = 16;
 pub enum Answer {
     /// Nothing.
     None,
-    /// Pause that publisher of this shard.
-    Stall(ConnId),
+    /// That publisher of this shard should know that all its receivers there have fallen behind.
+    Behind(ConnId),
 }
 
 impl Exchange {
@@ -34,7 +34,7 @@ impl Exchange {
                 }
                 Answer::None
             }
-            Frame::Stalled { conn } => Answer::Stall(*conn),
+            Frame::Stalled { conn } => Answer::Behind(*conn),
         }
     }
 
@@ -57,10 +57,11 @@ impl Exchange {
             }
         }
         let sent_on = self.send_on(&homeless, frame, reach);
-        if !origin.sole || sent_on {
-            return Answer::None;
+        if reach.behind && !reach.keeping_up && !home {
+            self.all_behind(origin.shard, origin.conn);
         }
-        if !reach.any() && origin.no_responders && !message.reply.is_empty() {
+        let unheard = origin.sole && !sent_on && !reach.any();
+        if unheard && origin.no_responders && !message.reply.is_empty() {
             if home {
                 self.no_responders(origin.conn, message.account, message.reply, message.subject);
             } else {
@@ -68,9 +69,6 @@ impl Exchange {
                 let answer = Frame::NoResponders { conn: origin.conn, reply, subject };
                 self.peers.send_on(origin.shard, &answer);
             }
-        }
-        if reach.behind && !reach.keeping_up && !home {
-            self.stalled_there(origin.shard, origin.conn);
         }
         Answer::None
     }
@@ -122,8 +120,8 @@ impl Exchange {
     }
 
     /// Tells a publisher's shard that everybody here who gets its messages has fallen behind; once
-    /// per turn and publisher in a row, which is enough to pause it.
-    fn stalled_there(&mut self, shard: ShardId, conn: ConnId) {
+    /// per turn for messages of one publisher in a row.
+    fn all_behind(&mut self, shard: ShardId, conn: ConnId) {
         if self.last_stalled != Some((shard, conn)) {
             self.last_stalled = Some((shard, conn));
             self.peers.send_on(shard, &Frame::Stalled { conn });

@@ -9,7 +9,7 @@
 
 use crate::clock::Now;
 use crate::ids::ConnId;
-use crate::limits::STALL_PERCENT;
+use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES};
 use crate::outbox::{ChunkPool, Outbox};
 
 /// What became of one delivery.
@@ -59,13 +59,14 @@ pub struct Outlets {
     stall_mark: usize,
     /// Lines that were queued, if somebody wants to see them.
     traced: Option<Vec<(ConnId, String)>>,
+    traced_payload_max: usize,
 }
 
 impl Outlets {
     /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every message
     /// queued is kept as text for [`Self::take_traced`].
     #[must_use]
-    pub fn new(pending_max: usize, trace: bool) -> Self {
+    pub fn new(pending_max: usize, trace: bool, traced_payload_max: usize) -> Self {
         Self {
             table: Vec::new(),
             pool: ChunkPool::default(),
@@ -75,6 +76,7 @@ impl Outlets {
             pending_max,
             stall_mark: pending_max / 100 * STALL_PERCENT,
             traced: trace.then(Vec::new),
+            traced_payload_max,
         }
     }
 
@@ -167,7 +169,9 @@ impl Outlets {
         frame.extend_from_slice(line.sid);
         frame.extend_from_slice(tail);
         if let Some(traced) = &mut self.traced {
-            traced.extend(line.trace(headers, tail).map(|text| (outlet.conn, text)));
+            traced.extend(
+                line.trace(headers, tail, self.traced_payload_max).map(|text| (outlet.conn, text)),
+            );
         }
         outlet.out_msgs += 1;
         outlet.out_bytes += payload_len as u64;
@@ -233,10 +237,12 @@ impl Outlets {
         !self.dirty.is_empty()
     }
 
-    /// Bytes queued since [`Self::flushed`].
+    /// Whether it is time to write before more is queued: what was queued must still be in the
+    /// cache, but each socket should get enough at once to be worth its system call.
+    #[inline]
     #[must_use]
-    pub fn produced(&self) -> usize {
-        self.produced
+    pub fn is_due(&self) -> bool {
+        self.produced >= TURN_OUTPUT_BYTES.max(self.dirty.len() * CHUNK_BYTES)
     }
 
     /// The driver has tried to write everything that was dirty.
@@ -336,15 +342,22 @@ pub struct Line<'a> {
 impl<'a> Line<'a> {
     /// The line and the payload as log lines show them.
     #[cold]
-    fn trace(&self, headers: bool, tail: &[u8]) -> impl Iterator<Item = String> + use<> {
+    fn trace(
+        &self,
+        headers: bool,
+        tail: &[u8],
+        payload_max: usize,
+    ) -> impl Iterator<Item = String> + use<> {
         let end = memchr::memchr(b'\n', tail).map_or(tail.len(), |at| at + 1);
         let (line, payload) = tail.split_at(end);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let verb = if headers { "H" } else { "" };
         let line =
             format!("[{verb}{}{}{}]", text(self.head), text(self.sid), text(line).trim_end());
-        let payload = text(payload.strip_suffix(b"\r\n").unwrap_or(payload));
-        let payload = (!payload.is_empty()).then(|| format!("MSG_PAYLOAD: [{payload:?}]"));
+        let payload = payload.strip_suffix(b"\r\n").unwrap_or(payload);
+        let shown = text(payload.get(..payload_max).unwrap_or(payload));
+        let dots = if shown.len() < payload.len() { "..." } else { "" };
+        let payload = (!payload.is_empty()).then(|| format!("MSG_PAYLOAD: [{shown:?}{dots}]"));
         std::iter::once(line).chain(payload)
     }
 

@@ -61,7 +61,11 @@ impl Exchange {
         Self {
             interest: Interest::new(peers.me(), rng.u64(..)),
             subscriptions: Subscriptions::default(),
-            outlets: Outlets::new(options.limits.pending, options.trace),
+            outlets: Outlets::new(
+                options.limits.pending,
+                options.trace,
+                options.traced_payload_max,
+            ),
             peers,
             timers: Timers::new(now),
             events: VecDeque::new(),

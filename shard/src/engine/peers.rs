@@ -71,7 +71,7 @@ impl Peers {
     /// us.
     fn control_has_room(&mut self) -> bool {
         let lanes = self.endpoint.to.iter_mut().flatten();
-        lanes.fold(true, |all, lane| lane.control.has_room(1) && all)
+        lanes.filter_map(|lane| (!lane.control.has_room(1)).then_some(())).count() == 0
     }
 
     /// Tells everybody about a change of interest. Unless it is the end of something, the caller

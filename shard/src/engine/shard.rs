@@ -50,7 +50,7 @@ pub struct Shard {
 /// A place for a connection, used again and again.
 struct Seat {
     generation: u32,
-    session: Option<ClientSession>,
+    session: Option<Box<ClientSession>>,
     end: End,
 }
 
@@ -61,7 +61,7 @@ enum End {
     Open,
     /// What is queued is still being written.
     Flushing,
-    /// The same, and the peer has hung up already, or only reads.
+    /// The same, for a peer that will send nothing more: it may still be reading.
     Parting,
     /// Everything was written; the peer has not hung up yet.
     Lingering,
@@ -99,7 +99,8 @@ impl Shard {
         let conn = ConnId::new(slot, seat.generation);
         self.exchange.outlets.open(conn);
         seat.end = End::Open;
-        seat.session = Some(ClientSession::open(&mut self.exchange, now, conn, peer));
+        let session = ClientSession::open(&mut self.exchange, now, conn, peer);
+        seat.session = Some(Box::new(session));
         self.connections += 1;
         self.exchange.stats.opened += 1;
         conn
@@ -123,6 +124,7 @@ impl Shard {
             Some(End::Open) => {
                 self.with_session(now, conn, |session, exchange| session.hang_up(exchange, reason));
             }
+            Some(End::Flushing) if reason.flushes() => self.set_end(conn, End::Parting),
             Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
             Some(End::Closing) | None => {}
         }
@@ -130,8 +132,7 @@ impl Shard {
 
     /// The socket took the oldest `count` of the waiting bytes.
     pub fn on_written(&mut self, now: Now, conn: ConnId, count: usize) {
-        let empty = self.exchange.outlets.wrote(conn, count);
-        if !empty {
+        if !self.exchange.outlets.wrote(conn, count) {
             return;
         }
         match self.seat(conn).map(|seat| seat.end) {
@@ -183,8 +184,10 @@ impl Shard {
                 let Some(memo) = self.memos.get_mut(from.index()) else { continue };
                 match self.exchange.arrive(memo, &frame) {
                     Answer::None => {}
-                    Answer::Stall(conn) => self
-                        .with_session(now, conn, |session, exchange| session.stall(exchange, now)),
+                    Answer::Behind(conn) => self.with_session(now, conn, |session, _| {
+                        session.receivers_behind(now, from);
+                        Flow::Next
+                    }),
                 }
             }
             self.exchange.peers.give_back(from, batch);
@@ -378,18 +381,12 @@ impl Shard {
         if let Some(true) = session.reading_changed() {
             self.commands.push_back(Command::Resume(conn));
         }
-        let outlet = self.exchange.outlets.get(conn);
-        let queued = outlet.is_some_and(|outlet| !outlet.outbox().is_empty());
-        // A client that only stopped sending still reads the answers to what it sent last. One that
-        // is gone shows at the first attempt to write.
-        let untried = outlet.is_some_and(|outlet| outlet.is_dirty());
-        if reason == CloseReason::ClientClosed && queued && untried {
-            self.set_end(conn, End::Parting);
-            self.exchange.timers.arm(now.after(CLOSE_FLUSH), conn, TimerKind::Close);
-        } else if !reason.flushes() {
+        let queued = self.exchange.outlets.get(conn).is_some_and(|o| !o.outbox().is_empty());
+        let parting = reason == CloseReason::ClientClosed;
+        if !reason.flushes() || (parting && !queued) {
             self.let_go(conn);
         } else if queued {
-            self.set_end(conn, End::Flushing);
+            self.set_end(conn, if parting { End::Parting } else { End::Flushing });
             self.exchange.timers.arm(now.after(CLOSE_FLUSH), conn, TimerKind::Close);
         } else {
             self.finish(now, conn);
@@ -432,10 +429,10 @@ impl Shard {
         self.exchange.outlets.flushed();
     }
 
-    /// Bytes queued since [`Self::flushed`].
+    /// Whether enough is queued that it should be written before more input is processed.
     #[must_use]
-    pub fn produced(&self) -> usize {
-        self.exchange.outlets.produced()
+    pub fn output_is_due(&self) -> bool {
+        self.exchange.outlets.is_due()
     }
 
     /// What waits for a connection.

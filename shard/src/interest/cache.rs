@@ -1,18 +1,21 @@
 //! Subjects and their match sets, remembered until a subscription that concerns them changes.
 //!
 //! **Invalidation is narrow.** A literal pattern touches its own subject: that entry is removed. A
-//! wildcard pattern bumps one counter out of [`Stamps`], chosen by its leading literal tokens; an entry
-//! is good while the three counters its subject depends on are unchanged. So churn on `_INBOX.x.*` or
-//! `orders.7.>` leaves `prices.eu` alone, and costs the same however many subjects are remembered.
-//! Patterns whose tokens hash to the same counter invalidate each other's subjects: harmless, rare.
+//! wildcard pattern bumps one counter out of [`Stamps`], chosen by its leading literal tokens; an
+//! entry is good while the three counters its subject depends on are unchanged. So churn on
+//! `_INBOX.x.*` or `orders.7.>` leaves `prices.eu` alone, and costs the same however many subjects
+//! are remembered. Patterns whose tokens hash to the same counter invalidate each other's subjects:
+//! harmless, rare.
 //!
-//! **Two generations.** New and found-again subjects are in the young one. When it has a third of the
-//! bytes, it becomes the old one, and what was still old is dropped: subjects not asked for since. The
-//! drop is spread over later insertions, because freeing a hundred thousand entries at once would stop
-//! the shard for milliseconds. Three generations in thirds: the bound holds while one is being dropped.
+//! **Two generations.** New and found-again subjects are in the young one. When it has a third of
+//! the bytes, it becomes the old one, and what was still old is dropped: subjects not asked for
+//! since. The drop is spread over later insertions, because freeing a hundred thousand entries at
+//! once would stop the shard for milliseconds. Three generations in thirds: the bound holds while
+//! one is being dropped. A large table that is full does not grow either; it becomes the old
+//! generation before its time.
 //!
-//! Invariants: a subject is in at most one of young and old; `bytes` of a generation is the sum of its
-//! entries' costs.
+//! Invariants: a subject is in at most one of young and old; `bytes` of a generation is the sum of
+//! its entries' costs.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -24,11 +27,11 @@ use smallvec::SmallVec;
 use crate::ids::AccountId;
 
 use super::hashing::Hashing;
-use super::match_set::MatchSet;
+use super::match_set::{Cached, MatchSet};
 use super::token::{PREFIX_TOKENS, Shape, head};
 
-/// Counters of changes by prefix. Enough that a counter shared by chance is rare, few enough (64 KiB)
-/// to stay in the second-level cache.
+/// Counters of changes by prefix. Enough that a counter shared by chance is rare, few enough (64
+/// KiB) to stay in the second-level cache.
 const STAMPS: usize = 8192;
 
 /// Subjects up to this length are stored in the entry itself, which saves a cache miss per match.
@@ -37,8 +40,11 @@ const SUBJECT_INLINE: usize = 32;
 /// Bytes of a table slot per entry: tables are between 7/16 and 7/8 full.
 const ENTRY_BYTES: usize = size_of::<Entry>() * 3 / 2;
 
-/// Entries of the dropped generation that are freed per insertion; more than one, so that it is gone
-/// long before the next one is dropped.
+/// Entries with which a table may still grow the usual way, moving all of them at once.
+const GROWS_MAX: usize = 1 << 14;
+
+/// Entries of the dropped generation that are freed per insertion; more than one, so that it is
+/// gone long before the next one is dropped.
 const DROP_STEP: usize = 4;
 
 /// Where in [`Stamps`] a subject or a pattern belongs.
@@ -77,7 +83,7 @@ struct Entry {
     hash: u64,
     /// [`Stamps::sum`] when the set was made.
     stamp: u64,
-    set: Rc<MatchSet>,
+    set: Cached,
     account: AccountId,
     /// One per length of prefix.
     places: [Place; PREFIX_TOKENS],
@@ -89,7 +95,7 @@ impl Entry {
         self.hash == hash && self.account == account && *self.subject == *subject
     }
 
-    /// Bytes of this entry without its match set, which is counted where it is made.
+    /// Bytes of this entry without its match set, which it may share with others.
     fn bytes(&self) -> usize {
         ENTRY_BYTES + if self.subject.spilled() { self.subject.capacity() } else { 0 }
     }
@@ -102,6 +108,15 @@ struct Generation {
 }
 
 impl Generation {
+    fn with_capacity(entries: usize) -> Self {
+        Self { table: HashTable::with_capacity(entries), bytes: 0 }
+    }
+
+    /// The next insertion would move more entries than a shard has time for.
+    fn is_full(&self) -> bool {
+        self.table.len() >= GROWS_MAX && self.table.len() == self.table.capacity()
+    }
+
     fn insert(&mut self, entry: Entry) {
         self.bytes += entry.bytes();
         self.table.insert_unique(entry.hash, entry, |entry| entry.hash);
@@ -153,10 +168,10 @@ pub(super) struct MatchCache {
     old: Generation,
     dropping: Dropping,
     stamps: Stamps,
-    /// Bytes of match sets in use, whoever holds them.
-    live: Rc<Cell<usize>>,
-    /// What `live` was when the young generation began.
-    live_then: usize,
+    /// Bytes of the match sets of all entries, each set once.
+    sets: Rc<Cell<usize>>,
+    /// What `sets` was when the young generation began.
+    sets_then: usize,
 }
 
 impl MatchCache {
@@ -167,23 +182,18 @@ impl MatchCache {
             old: Generation::default(),
             dropping: Dropping::default(),
             stamps: Stamps { global: 0, by_prefix: Box::new([0; STAMPS]) },
-            live: Rc::default(),
-            live_then: 0,
+            sets: Rc::default(),
+            sets_then: 0,
         }
-    }
-
-    /// The counter to which match sets that come here add themselves.
-    pub(super) fn live(&self) -> &Rc<Cell<usize>> {
-        &self.live
     }
 
     pub(super) fn len(&self) -> usize {
         self.young.table.len() + self.old.table.len()
     }
 
-    /// Bytes of all entries and all match sets in use.
+    /// Bytes of all entries and their match sets.
     pub(super) fn bytes(&self) -> usize {
-        self.young.bytes + self.old.bytes + self.dropping.bytes + self.live.get()
+        self.young.bytes + self.old.bytes + self.dropping.bytes + self.sets.get()
     }
 
     /// The match set of `subject`, if it is remembered and still right.
@@ -197,7 +207,7 @@ impl MatchCache {
         match self.young.table.find(hash, |entry| entry.is(hash, account, subject)) {
             Some(entry) => {
                 let good = entry.stamp == self.stamps.sum(entry.places);
-                good.then(|| Rc::clone(&entry.set))
+                good.then(|| entry.set.share())
             }
             None => self.promote(hash, account, subject),
         }
@@ -209,10 +219,18 @@ impl MatchCache {
         if entry.stamp != self.stamps.sum(entry.places) {
             return None;
         }
-        let set = Rc::clone(&entry.set);
-        self.young.insert(entry);
-        self.bound();
+        let set = entry.set.share();
+        self.admit(entry);
         Some(set)
+    }
+
+    fn admit(&mut self, entry: Entry) {
+        if self.young.is_full() {
+            self.rotate();
+        }
+        self.young.insert(entry);
+        self.dropping.step();
+        self.bound();
     }
 
     /// Remembers what [`Self::get`] did not know.
@@ -222,20 +240,19 @@ impl MatchCache {
         hash: u64,
         account: AccountId,
         subject: &[u8],
-        set: &Rc<MatchSet>,
+        set: Rc<MatchSet>,
     ) {
-        let set = Rc::clone(set);
+        let set = Cached::new(set, &self.sets);
         if let Some(entry) = self.young.table.find_mut(hash, |e| e.is(hash, account, subject)) {
             entry.stamp = self.stamps.sum(entry.places);
             entry.set = set;
+            self.bound();
         } else {
             let places = [1, 2].map(|count| Stamps::place(hashing, account, head(subject, count)));
             let stamp = self.stamps.sum(places);
             let subject = SmallVec::from_slice(subject);
-            self.young.insert(Entry { hash, stamp, set, account, places, subject });
+            self.admit(Entry { hash, stamp, set, account, places, subject });
         }
-        self.dropping.step();
-        self.bound();
     }
 
     /// Makes every remembered match set that a change of a pattern could concern unusable.
@@ -261,22 +278,31 @@ impl MatchCache {
     }
 
     /// Ends the young generation if it, or everything together, has grown too large.
+    #[inline]
     fn bound(&mut self) {
-        let third = self.bytes_max / 3;
-        let grown = self.live.get().saturating_sub(self.live_then);
-        if self.young.bytes + grown <= third && self.bytes() <= self.bytes_max {
-            return;
+        let grown = self.sets.get().saturating_sub(self.sets_then);
+        if self.young.bytes + grown > self.bytes_max / 3 || self.bytes() > self.bytes_max {
+            self.rotate();
         }
+    }
+
+    #[cold]
+    fn rotate(&mut self) {
         self.dropping.finish();
-        let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+        // As large as the last one became, so that it does not have to grow under way; larger, if
+        // room for entries and not bytes ran out. Then the entries move one by one as they are
+        // asked for.
+        let entries = self.young.table.len();
+        let young = Generation::with_capacity(entries << u32::from(self.young.is_full()));
+        let old = std::mem::replace(&mut self.old, std::mem::replace(&mut self.young, young));
         self.dropping.start(old);
         if self.bytes() > self.bytes_max {
             self.dropping.finish();
         }
-        // Wide match sets can still be too much; then nothing is remembered for the moment.
+        // Match sets can be so wide that this was not enough. Then nothing is remembered for now.
         if self.bytes() > self.bytes_max {
             self.old = Generation::default();
         }
-        self.live_then = self.live.get();
+        self.sets_then = self.sets.get();
     }
 }

@@ -1,8 +1,9 @@
 //! What one shard tells the others about its subscriptions.
 //!
-//! A delta is absolute: it says how many members the shard has now, not how many came or went. So it
-//! may be applied twice, and a later delta makes an earlier one of the same kind redundant. What must
-//! hold: deltas of one shard about one pattern and queue group arrive in the order they were made.
+//! A delta is absolute: it says how many members the shard has now, not how many came or went. So
+//! it may be applied twice, and a later delta makes an earlier one of the same kind redundant. What
+//! must hold: deltas of one shard about one pattern and queue group arrive in the order they were
+//! made.
 
 use std::sync::Arc;
 

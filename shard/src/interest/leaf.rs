@@ -6,7 +6,7 @@
 //!
 //! Invariant: an empty leaf exists only between two steps of one edit.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
@@ -30,8 +30,8 @@ pub(super) struct Leaf {
     remote: SmallVec<[ShardId; 8]>,
     /// Boxed because most patterns have none; never empty.
     groups: Option<Box<Groups>>,
-    /// The match set of subjects that match this pattern and no other, as long as somebody holds it.
-    /// Weak, so that its bytes are bounded by the cache and not by the number of patterns.
+    /// The match set of subjects that match this pattern and no other, as long as somebody holds
+    /// it. Weak, so that its bytes are bounded by the cache and not by the number of patterns.
     alone: RefCell<Weak<MatchSet>>,
 }
 
@@ -53,12 +53,12 @@ impl Leaf {
     }
 
     /// The match set of a subject that matches this pattern only.
-    pub(super) fn alone(&self, live: &Rc<Cell<usize>>) -> Rc<MatchSet> {
+    pub(super) fn alone(&self) -> Rc<MatchSet> {
         let mut alone = self.alone.borrow_mut();
         if let Some(set) = alone.upgrade() {
             return set;
         }
-        let set = Rc::new(MatchSet::gather(&[self], live));
+        let set = Rc::new(MatchSet::gather(&[self]));
         *alone = Rc::downgrade(&set);
         set
     }

@@ -1,8 +1,8 @@
 //! Patterns without wildcards: one table for all accounts.
 //!
-//! A literal pattern matches one subject, so it needs no path of nodes: a look-up by the hash that the
-//! match cache uses anyway finds it. That keeps the bulk of subscriptions, and of their churn, out of
-//! the trie.
+//! A literal pattern matches one subject, so it needs no path of nodes: a look-up by the hash that
+//! the match cache uses anyway finds it. That keeps the bulk of subscriptions, and of their churn,
+//! out of the trie.
 //!
 //! Invariant: no key has a wildcard token, so a subject `foo.*` never finds a pattern here by being
 //! spelled like it.
@@ -16,9 +16,15 @@ use super::delta::{Change, Effect};
 use super::leaf::Leaf;
 use super::shrink;
 
+/// What the table holds: small, so that a table of a million patterns grows in milliseconds.
+#[derive(Debug)]
+struct Slot {
+    hash: u64,
+    literal: Box<Literal>,
+}
+
 #[derive(Debug)]
 struct Literal {
-    hash: u64,
     account: AccountId,
     pattern: Box<[u8]>,
     leaf: Leaf,
@@ -27,7 +33,7 @@ struct Literal {
 /// The literal patterns of all accounts.
 #[derive(Debug, Default)]
 pub(super) struct Literals {
-    table: HashTable<Literal>,
+    table: HashTable<Slot>,
 }
 
 impl Literals {
@@ -42,8 +48,8 @@ impl Literals {
 
     /// Who wants exactly `subject`.
     pub(super) fn find(&self, hash: u64, account: AccountId, subject: &[u8]) -> Option<&Leaf> {
-        let same = |known: &Literal| known.is(hash, account, subject);
-        self.table.find(hash, same).map(|literal| &literal.leaf)
+        let same = |known: &Slot| known.is(hash, account, subject);
+        self.table.find(hash, same).map(|known| &known.literal.leaf)
     }
 
     /// Applies `change`; a pattern that nobody wants any more is gone afterwards.
@@ -55,11 +61,11 @@ impl Literals {
         queue: Option<&[u8]>,
         change: Change,
     ) -> Effect {
-        let same = |known: &Literal| known.is(hash, account, pattern);
+        let same = |known: &Slot| known.is(hash, account, pattern);
         match self.table.entry(hash, same, |known| known.hash) {
             Entry::Occupied(mut entry) => {
-                let effect = entry.get_mut().leaf.apply(queue, change);
-                if entry.get().leaf.is_empty() {
+                let effect = entry.get_mut().literal.leaf.apply(queue, change);
+                if entry.get().literal.leaf.is_empty() {
                     entry.remove();
                     shrink(&mut self.table, |known| known.hash);
                 }
@@ -69,7 +75,8 @@ impl Literals {
                 let mut leaf = Leaf::default();
                 let effect = leaf.apply(queue, change);
                 if !leaf.is_empty() {
-                    entry.insert(Literal { hash, account, pattern: Box::from(pattern), leaf });
+                    let literal = Literal { account, pattern: Box::from(pattern), leaf };
+                    entry.insert(Slot { hash, literal: Box::new(literal) });
                 }
                 effect
             }
@@ -77,8 +84,8 @@ impl Literals {
     }
 }
 
-impl Literal {
+impl Slot {
     fn is(&self, hash: u64, account: AccountId, pattern: &[u8]) -> bool {
-        self.hash == hash && self.account == account && *self.pattern == *pattern
+        self.hash == hash && self.literal.account == account && *self.literal.pattern == *pattern
     }
 }

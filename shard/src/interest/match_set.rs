@@ -1,11 +1,12 @@
 //! Everybody a message on one subject goes to.
 //!
-//! Immutable once made, and shared: by the cache, by sessions that remember their last subject, and by
-//! all subjects for which the same single pattern matches. It never outlives a change of what it says
-//! in the cache; who keeps one elsewhere compares [`super::Interest::epoch`] before using it again.
+//! Immutable once made, and shared: by the cache, by sessions that remember their last subject, and
+//! by all subjects for which the same single pattern matches. It never outlives a change of what it
+//! says in the cache; who keeps one elsewhere compares [`super::Interest::epoch`] before using it
+//! again.
 //!
-//! The bytes of all match sets the index has made and that somebody still holds are counted, because
-//! the cache is bounded in bytes and cannot know who else holds a set.
+//! A set knows how many entries of the cache hold it, so that its bytes count once against the
+//! bound of the cache, and only as long as the cache is what keeps them.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -33,8 +34,8 @@ pub struct MatchSet {
     pub remote: Box<[ShardId]>,
     /// Queue groups, one delivery each; each name once.
     pub groups: Box<[GroupMatch]>,
-    /// Takes the bytes out of the count when the set is dropped.
-    charge: Charge,
+    /// Entries of the match cache that hold this.
+    entries: Cell<u32>,
 }
 
 impl MatchSet {
@@ -45,7 +46,7 @@ impl MatchSet {
         remote: Box<[ShardId]>,
         groups: Box<[GroupMatch]>,
     ) -> Self {
-        Self { plain, remote, groups, charge: Charge::default() }
+        Self { plain, remote, groups, entries: Cell::new(0) }
     }
 
     /// Nobody wants the message.
@@ -54,8 +55,8 @@ impl MatchSet {
         self.plain.is_empty() && self.remote.is_empty() && self.groups.is_empty()
     }
 
-    /// The union of what `leaves` want, its bytes counted in `live`.
-    pub(super) fn gather(leaves: &[&Leaf], live: &Rc<Cell<usize>>) -> Self {
+    /// The union of what `leaves` want.
+    pub(super) fn gather(leaves: &[&Leaf]) -> Self {
         let mut plain = Vec::with_capacity(leaves.iter().map(|leaf| leaf.plain().len()).sum());
         let mut remote: Vec<ShardId> = Vec::new();
         let mut groups: Vec<(&Rc<[u8]>, &Group)> = Vec::new();
@@ -73,9 +74,7 @@ impl MatchSet {
             .chunk_by(|(left, _), (right, _)| left == right)
             .filter_map(|parts| parts.first().map(|(name, _)| GroupMatch::merge(name, parts)))
             .collect();
-        let mut set = Self::new(plain.into_boxed_slice(), remote.into_boxed_slice(), groups);
-        set.charge = Charge::new(set.bytes(), live);
-        set
+        Self::new(plain.into_boxed_slice(), remote.into_boxed_slice(), groups)
     }
 
     fn bytes(&self) -> usize {
@@ -86,24 +85,33 @@ impl MatchSet {
     }
 }
 
-/// Bytes that count as long as this lives.
-#[derive(Debug, Default)]
-struct Charge {
-    bytes: usize,
-    live: Option<Rc<Cell<usize>>>,
+/// A match set as an entry of the cache holds it: its bytes are in the cache's sum from the first
+/// entry to the last.
+#[derive(Debug)]
+pub(super) struct Cached {
+    set: Rc<MatchSet>,
+    sum: Rc<Cell<usize>>,
 }
 
-impl Charge {
-    fn new(bytes: usize, live: &Rc<Cell<usize>>) -> Self {
-        live.set(live.get() + bytes);
-        Self { bytes, live: Some(Rc::clone(live)) }
+impl Cached {
+    pub(super) fn new(set: Rc<MatchSet>, sum: &Rc<Cell<usize>>) -> Self {
+        if set.entries.get() == 0 {
+            sum.set(sum.get() + set.bytes());
+        }
+        set.entries.set(set.entries.get() + 1);
+        Self { set, sum: Rc::clone(sum) }
+    }
+
+    pub(super) fn share(&self) -> Rc<MatchSet> {
+        Rc::clone(&self.set)
     }
 }
 
-impl Drop for Charge {
+impl Drop for Cached {
     fn drop(&mut self) {
-        if let Some(live) = &self.live {
-            live.set(live.get() - self.bytes);
+        self.set.entries.set(self.set.entries.get() - 1);
+        if self.set.entries.get() == 0 {
+            self.sum.set(self.sum.get() - self.set.bytes());
         }
     }
 }

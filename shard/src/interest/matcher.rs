@@ -1,6 +1,5 @@
 //! From a subject to the match set, without the cache.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::ids::AccountId;
@@ -17,8 +16,6 @@ pub(super) struct Matcher<'i> {
     pub(super) hashing: &'i Hashing,
     pub(super) literals: &'i Literals,
     pub(super) wildcards: &'i Trie,
-    /// Counts the bytes of match sets in use.
-    pub(super) live: &'i Rc<Cell<usize>>,
     /// The set without members, shared by everything that matches nothing.
     pub(super) nobody: &'i Rc<MatchSet>,
 }
@@ -33,11 +30,12 @@ impl Matcher<'_> {
         match (literal, found.as_slice()) {
             (None, []) => Rc::clone(self.nobody),
             // Many subjects, one wildcard pattern: they share the set, which saves building it and
-            // the memory of all copies but one. A literal pattern has one subject: nothing to share.
-            (None, [only]) => only.alone(self.live),
+            // the memory of all copies but one. A literal pattern has one subject: nothing to
+            // share.
+            (None, [only]) => only.alone(),
             _ => {
                 found.extend(literal);
-                Rc::new(MatchSet::gather(&found, self.live))
+                Rc::new(MatchSet::gather(&found))
             }
         }
     }

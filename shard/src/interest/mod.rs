@@ -1,7 +1,7 @@
 //! Who wants what: the subscription index that every shard holds in full.
 //!
-//! A shard knows its own subscriptions one by one, and of the other shards' which patterns and queue
-//! groups they have how many members of. So a publish is matched without asking anybody.
+//! A shard knows its own subscriptions one by one, and of the other shards' which patterns and
+//! queue groups they have how many members of. So a publish is matched without asking anybody.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -12,15 +12,15 @@
 //! | `delta.rs` | what shards tell each other |
 //! | `token.rs`, `hashing.rs` | tokens of subjects, the keyed hash |
 //!
-//! Cost: a remembered subject is one hash and one look-up; any other costs a walk of the trie besides.
-//! A change costs one look-up or one path, whatever is remembered.
+//! Cost: a remembered subject is one hash and one look-up; any other costs a walk of the trie
+//! besides. A change costs one look-up or one path, whatever is remembered.
 //!
-//! Invariant: a match set that [`Interest::matches`] returns has exactly the members of this moment. A
-//! removed target is in none, since its slots are used again at once. Who keeps a match set compares
-//! [`Interest::epoch`] first.
+//! Invariant: a match set that [`Interest::matches`] returns has exactly the members of this
+//! moment. A removed target is in none, since its slots are used again at once. Who keeps a match
+//! set compares [`Interest::epoch`] first.
 //!
-//! What is deliberately absent: connections, permissions, echo, account names, and validation (patterns
-//! come validated).
+//! What is deliberately absent: connections, permissions, echo, account names, and validation
+//! (patterns come validated).
 
 mod cache;
 mod delta;
@@ -107,8 +107,10 @@ impl Interest {
         }
     }
 
-    /// Adds a subscription of this shard to the validated `pattern`. Returns what the other shards must
-    /// be told, if anything: that a plain pattern has its first member, or how many a queue group has.
+    /// Adds a subscription of this shard to the validated `pattern`. Returns what the other shards
+    /// must be told, if anything: that a plain pattern has its first member, or how many a queue
+    /// group has. A target is inserted once: the next subscription has another
+    /// [`crate::ids::SubId`].
     #[must_use = "the other shards must hear of it"]
     pub fn insert(
         &mut self,
@@ -123,8 +125,9 @@ impl Interest {
         members.members.map(|members| delta(account, pattern, queue, members))
     }
 
-    /// Removes a subscription of this shard; nothing happens if there is none. From here on no match
-    /// has it, so that its slots may be used again. Returns what the other shards must be told.
+    /// Removes a subscription of this shard; nothing happens if there is none. From here on no
+    /// match has it, so that its slots may be used again. Returns what the other shards must be
+    /// told.
     #[must_use = "the other shards must hear of it"]
     pub fn remove(
         &mut self,
@@ -170,8 +173,8 @@ impl Interest {
         effect
     }
 
-    /// Everybody who wants a message on `subject`. A subject with an empty token matches nothing; `*`
-    /// and `>` in it are ordinary bytes.
+    /// Everybody who wants a message on `subject`. A subject with an empty token matches nothing;
+    /// `*` and `>` in it are ordinary bytes.
     pub fn matches(&mut self, account: AccountId, subject: &[u8]) -> Rc<MatchSet> {
         self.counters.matches += 1;
         let hash = self.hashing.subject(account, subject);
@@ -189,16 +192,19 @@ impl Interest {
             hashing: &self.hashing,
             literals: &self.literals,
             wildcards: &self.wildcards,
-            live: self.cache.live(),
             nobody: &self.nobody,
         };
         let set = matcher.matches(hash, account, subject);
-        self.cache.put(&self.hashing, hash, account, subject, &set);
+        self.cache.put(&self.hashing, hash, account, subject, Rc::clone(&set));
         set
     }
 
-    /// Different whenever any match set might be: as long as it is equal, a match set got earlier for a
-    /// subject is still right. Once it differs, [`Self::matches`] is the cheap way to find out.
+    /// Different whenever any match set might be: as long as it is equal, a match set got earlier
+    /// for a subject is still right. Once it differs, [`Self::matches`] is the cheap way to find
+    /// out.
+    ///
+    /// Who may be idle for long remembers a `Weak` of the match set: a connection that keeps an
+    /// outdated wide one alive costs as much memory as its receivers are many.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -234,7 +240,7 @@ impl Interest {
         self.cache.len()
     }
 
-    /// Bytes of subjects remembered and of match sets in use.
+    /// Bytes of subjects and match sets remembered.
     #[must_use]
     pub fn cache_bytes(&self) -> usize {
         self.cache.bytes()

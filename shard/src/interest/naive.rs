@@ -9,6 +9,9 @@ use super::{Delta, LocalTarget, MatchSet};
 /// Name of a queue group, or none.
 type Queue = Option<Vec<u8>>;
 
+/// What it takes to remove a local subscription.
+type Local = (AccountId, Vec<u8>, Queue, LocalTarget);
+
 #[derive(Clone, Debug, PartialEq)]
 enum Owner {
     Here(LocalTarget),
@@ -127,10 +130,7 @@ impl Naive {
     }
 
     /// A local subscription, chosen by `number`.
-    pub(super) fn local(
-        &self,
-        number: usize,
-    ) -> Option<(AccountId, Vec<u8>, Option<Vec<u8>>, LocalTarget)> {
+    pub(super) fn local(&self, number: usize) -> Option<Local> {
         let mut local: Vec<_> = self
             .0
             .iter()

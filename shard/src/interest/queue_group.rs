@@ -111,8 +111,8 @@ impl GroupMatch {
         self.local.len() as u64 + self.remote_total
     }
 
-    /// One of all members, each equally likely if `random` is uniform over all of `u64`. `None` only
-    /// if the group has no member.
+    /// One of all members, each equally likely if `random` is uniform over all of `u64`. `None`
+    /// only if the group has no member.
     #[must_use]
     pub fn pick(&self, random: u64) -> Option<Pick> {
         let position = scale(random, self.total())?;
@@ -122,8 +122,8 @@ impl GroupMatch {
         }
     }
 
-    /// Another shard with members, likely in proportion to their number: for a message that was sent
-    /// here for a member that is gone.
+    /// Another shard with members, likely in proportion to their number: for a message that was
+    /// sent here for a member that is gone.
     #[must_use]
     pub fn pick_remote(&self, random: u64) -> Option<ShardId> {
         self.shard_at(scale(random, self.remote_total)?)

@@ -1,5 +1,5 @@
-//! The local subscriptions of one pattern and queue group: a list, because a delivery walks it, that
-//! can also be taken from in the middle at a price that does not grow with its length.
+//! The local subscriptions of one pattern and queue group: a list, because a delivery walks it,
+//! that can also be taken from in the middle at a price that does not grow with its length.
 //!
 //! Up to [`SCAN_MAX`] targets a removal scans. Beyond, an index from subscription to place is kept:
 //! ten thousand subscribers of one subject that disconnect together must not stop the shard.
@@ -17,7 +17,8 @@ use super::LocalTarget;
 /// Targets scanned rather than indexed: 512 bytes, a few vector instructions.
 const SCAN_MAX: usize = 64;
 
-/// Place of each subscription in the list. Slots are not chosen by a peer, so the hash needs no secret.
+/// Place of each subscription in the list. Slots are not chosen by a peer, so the hash needs no
+/// secret.
 type Places = HashMap<SubId, usize, RandomState>;
 
 /// Local subscriptions in no particular order.

@@ -212,11 +212,11 @@ proptest! {
         }
     }
 
-    /// The cache is so small that generations end all the time, and its bound holds throughout.
+    /// From nothing remembered at all to everything in two generations; the bound holds throughout.
     #[test]
-    fn a_tiny_cache_is_right_and_keeps_its_bound(
+    fn a_small_cache_is_right_and_keeps_its_bound(
         steps in vec(step(), 1..60),
-        bytes_max in 0..12_000_usize,
+        bytes_max in 0..120_000_usize,
     ) {
         let mut pair = Pair::new(bytes_max);
         for step in with_unique_slots(steps) {
@@ -424,6 +424,47 @@ fn many_subjects_of_one_wildcard_share_a_match_set() {
     assert_eq!(slots(&interest.matches(ACCOUNT, b"orders.1")), [1, 3]);
 }
 
+/// A change reaches what is in the old generation, too.
+#[test]
+fn old_subjects_do_not_come_back_outdated() {
+    for pattern in ["foo.bar", "foo.*", "*.bar"] {
+        let mut interest = Interest::bounded(ShardId::FIRST, 1, 30_000);
+        let age = |interest: &mut Interest| {
+            let misses = interest.counters().cache_misses;
+            (0..95).for_each(|number| {
+                interest.matches(ACCOUNT, format!("once.{misses}.{number}").as_bytes());
+            });
+        };
+        assert!(interest.matches(ACCOUNT, b"foo.bar").is_empty());
+        age(&mut interest);
+        let misses = interest.counters().cache_misses;
+        assert!(interest.matches(ACCOUNT, b"foo.bar").is_empty());
+        assert_eq!(interest.counters().cache_misses, misses, "old, not forgotten");
+        age(&mut interest);
+        insert(&mut interest, pattern, None, 1);
+        assert_eq!(slots(&interest.matches(ACCOUNT, b"foo.bar")), [1], "{pattern}");
+    }
+}
+
+/// Past the size where the table would have to move everything at once, and to its full size.
+#[test]
+fn a_large_working_set_is_remembered_while_it_grows() {
+    let mut interest = Interest::new(ShardId::FIRST, 1);
+    insert(&mut interest, ">", None, 1);
+    let subjects: Vec<String> = (0..60_000).map(|number| format!("orders.{number}")).collect();
+    let mut misses = Vec::new();
+    for _ in 0..4 {
+        let before = interest.counters().cache_misses;
+        subjects.iter().for_each(|subject| {
+            interest.matches(ACCOUNT, subject.as_bytes());
+        });
+        misses.push(interest.counters().cache_misses - before);
+    }
+    assert_eq!(misses[0], 60_000);
+    assert_eq!(misses[2..], [0, 0], "{misses:?}");
+    assert_eq!(interest.cache_entries(), subjects.len());
+}
+
 /// Sets that are wide and change all the time are counted until the last holder lets go.
 #[test]
 fn wide_match_sets_keep_to_the_bound() {
@@ -442,10 +483,44 @@ fn wide_match_sets_keep_to_the_bound() {
         remove(&mut interest, "wide.>", None, 3000);
         assert!(interest.cache_bytes() <= bytes_max, "{}", interest.cache_bytes());
     }
-    let held = interest.matches(ACCOUNT, b"wide.0");
-    let with_held = interest.cache_bytes();
-    drop(held);
-    assert_eq!(interest.cache_bytes(), with_held, "the cache still holds it");
+}
+
+/// Somebody keeps so many outdated wide sets that they alone are over the bound: not the cache's.
+#[test]
+fn match_sets_kept_elsewhere_do_not_disable_the_cache() {
+    let mut interest = Interest::bounded(ShardId::FIRST, 1, 100_000);
+    let kept: Vec<_> = (0..500)
+        .map(|slot| {
+            insert(&mut interest, "wide.>", None, slot);
+            interest.matches(ACCOUNT, b"wide.0")
+        })
+        .collect();
+    let kept_bytes: usize = kept.iter().map(|set| size_of_val(&*set.plain)).sum();
+    assert!(kept_bytes > 900_000 && interest.cache_bytes() <= 100_000);
+    interest.matches(ACCOUNT, b"wide.0");
+    let misses = interest.counters().cache_misses;
+    (0..10).for_each(|_| assert_eq!(interest.matches(ACCOUNT, b"wide.0").plain.len(), 500));
+    assert_eq!(interest.counters().cache_misses, misses);
+    drop(kept);
+    assert!(interest.cache_bytes() > 500 * size_of::<LocalTarget>(), "the last one is in use");
+}
+
+/// Sessions that never ask the same subject twice push out what nobody asks for, and only that.
+#[test]
+fn subjects_asked_for_again_outlive_a_flood_of_others() {
+    let mut interest = Interest::bounded(ShardId::FIRST, 1, 100_000);
+    insert(&mut interest, ">", None, 1);
+    interest.matches(ACCOUNT, b"again");
+    for number in 0..20_000 {
+        interest.matches(ACCOUNT, format!("once.{number}").as_bytes());
+        if number % 100 == 0 {
+            let misses = interest.counters().cache_misses;
+            interest.matches(ACCOUNT, b"again");
+            assert_eq!(interest.counters().cache_misses, misses, "after {number}");
+        }
+        assert!(interest.cache_bytes() <= 100_000);
+    }
+    assert!(interest.cache_entries() > 300);
 }
 
 #[test]

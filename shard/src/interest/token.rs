@@ -1,7 +1,7 @@
 //! Subjects and patterns cut into tokens, as far as the index needs it.
 //!
-//! Patterns come in validated. Subjects of a publish do not: `*` and `>` are ordinary bytes in them,
-//! and an empty token makes them match nothing.
+//! Patterns come in validated. Subjects of a publish do not: `*` and `>` are ordinary bytes in
+//! them, and an empty token makes them match nothing.
 #![deny(clippy::indexing_slicing)]
 
 use smallvec::SmallVec;
@@ -41,7 +41,8 @@ pub(super) fn subject_tokens(subject: &[u8]) -> Option<Tokens<'_>> {
 
 /// What `pattern` matches.
 pub(super) fn shape(pattern: &[u8]) -> Shape<'_> {
-    // A byte alone does not make a wildcard (`a*b` is a literal token), but its absence excludes one.
+    // A byte alone does not make a wildcard (`a*b` is a literal token), but its absence excludes
+    // one.
     if memchr::memchr2(b'*', b'>', pattern).is_none() {
         return Shape::Literal;
     }

@@ -6,12 +6,13 @@
 //!                                                 +- rest (leaf)
 //! ```
 //!
-//! Literal edges of all nodes live in one hash table keyed by parent and token: a node with one child
-//! costs no map of its own, and a node with a million children is no special case. `*` and a final `>`
-//! are fields of the node, never keys, so a subject spelled `foo.*` cannot take them for its tokens.
+//! Literal edges of all nodes live in one hash table keyed by parent and token: a node with one
+//! child costs no map of its own, and a node with a million children is no special case. `*` and a
+//! final `>` are fields of the node, never keys, so a subject spelled `foo.*` cannot take them for
+//! its tokens.
 //!
-//! Invariant: every node but a root has a child, a leaf or a rest; a root too, between edits. What an
-//! edit leaves empty is freed before it returns.
+//! Invariant: every node but a root has a child, a leaf or a rest; a root too, between edits. What
+//! an edit leaves empty is freed before it returns.
 
 use std::num::NonZeroU32;
 
@@ -27,7 +28,8 @@ use super::leaf::Leaf;
 use super::shrink;
 use super::token::{Tokens, tokens};
 
-/// Position in the arena. Position 0 holds a node that is never used, so that an absent child is free.
+/// Position in the arena. Position 0 holds a node that is never used, so that an absent child is
+/// free.
 type NodeId = NonZeroU32;
 
 /// What matches one subject: nearly always few.
@@ -244,7 +246,8 @@ impl Trie {
             return id;
         }
         self.nodes.push(Node::default());
-        // Four billion nodes are more than any machine holds; the arena would be out of memory first.
+        // Four billion nodes are more than any machine holds; the arena would be out of memory
+        // first.
         u32::try_from(self.nodes.len() - 1).ok().and_then(NodeId::new).expect("nodes fit in u32")
     }
 

@@ -11,6 +11,7 @@
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
 //! | [`clock`] | reading the clock |
+//! | [`probe`] | whether this host offers all that |
 
 #[expect(unsafe_code, reason = "memory that the kernel writes into")]
 mod buf;
@@ -19,6 +20,8 @@ mod driver;
 mod flush;
 mod listen;
 mod placement;
+#[expect(unsafe_code, reason = "memory that the kernel writes into")]
+pub mod probe;
 #[expect(unsafe_code, reason = "requests to the kernel")]
 mod socket_ring;
 mod sockets;
@@ -74,20 +77,3 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
-
-/// Why a shard ended by itself.
-#[derive(Debug)]
-pub enum RunError {
-    /// Its ring failed.
-    Ring(std::io::Error),
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ring(error) => write!(f, "the socket ring failed: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for RunError {}

@@ -5,6 +5,9 @@
 //! consistent fence stands between the two on either side. So at least one of them sees what the
 //! other wrote: either the owner finds the work, or the sender finds the announcement.
 //!
+//! The flag is only ever exchanged, so its changes stand in one line, each behind the one that it
+//! replaced: a sender that takes an old announcement back cannot take back the next one with it.
+//!
 //! How the owner is woken (an eventfd, a flag of the simulator) is the caller's business: this is
 //! atomics only, so that loom can try every interleaving.
 
@@ -27,14 +30,14 @@ impl Doorbell {
     /// The owner is about to sleep. It must look at everything it waits for once more after this,
     /// and sleep only if it finds nothing.
     pub fn announce_sleep(&self) {
-        self.asleep.store(true, Ordering::Relaxed);
+        self.asleep.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
     /// The owner does not sleep (any more). A wake-up that was already on its way may still
     /// arrive, and makes the next sleep a short one.
     pub fn awake(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
+        self.asleep.swap(false, Ordering::Relaxed);
     }
 
     /// To be called after something was published for the owner, once per batch. True if this

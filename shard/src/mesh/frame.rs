@@ -110,7 +110,7 @@ const GROUP_HEAD: usize = size_of::<u32>();
 const HEAD_WORDS: usize = 11;
 
 /// Bytes of a head.
-const HEAD: usize = HEAD_WORDS * size_of::<u32>();
+pub(super) const HEAD: usize = HEAD_WORDS * size_of::<u32>();
 
 const KIND_MESSAGE: u8 = 0;
 const KIND_NO_RESPONDERS: u8 = 1;
@@ -313,7 +313,7 @@ impl<'a> Iterator for Frames<'a> {
 
 /// The frame at the beginning of `bytes`, and what comes after it. None if there is no frame.
 #[inline]
-fn split_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
+pub(super) fn split_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
     let head = Head::read(bytes)?;
     let (frame, rest) = bytes.split_at_checked(head.len as usize)?;
     let (subject, body) = frame.get(HEAD..)?.split_at_checked(head.subject as usize)?;

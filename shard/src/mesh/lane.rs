@@ -18,6 +18,9 @@ use super::ring::{Consumer, Producer, ring};
 use super::sync::Arc;
 use crate::limits::{BATCH_BYTES, LANE_BATCHES};
 
+/// Capacity of a buffer at first: a lane with little to say does not need a batch's worth.
+const FIRST_BUFFER: usize = 4096;
+
 /// Buffers that grew beyond this for one large frame are not kept.
 const KEPT_BUFFER_MAX: usize = 2 * BATCH_BYTES;
 
@@ -54,7 +57,7 @@ pub struct MessageSender {
     filling: Vec<u8>,
     /// Empty buffers for the next batches, the one used last on top, as it may still be cached.
     spares: Vec<Vec<u8>>,
-    /// Capacity of all spares together; at most `bytes_max`.
+    /// Capacity of all spares together; at most [`Self::kept_max`].
     spare_bytes: usize,
     /// Batches handed over and not given back, as far as we have looked; at most `LANE_BATCHES`.
     batches_out: usize,
@@ -165,11 +168,26 @@ impl MessageSender {
             && (self.batches_out < LANE_BATCHES || self.filling.len() < BATCH_BYTES)
     }
 
-    /// Makes way for a frame of `len` bytes, so that a buffer need not grow beyond a batch.
+    /// Makes way for a frame of `len` bytes.
     #[inline]
     fn begin(&mut self, len: usize) {
+        let end = self.filling.len() + len;
+        if end > self.filling.capacity() || end > BATCH_BYTES {
+            self.make_way(len);
+        }
+    }
+
+    /// Hands over rather than grow beyond a batch. Buffers double up to a batch exactly, so that
+    /// those of a busy lane are all alike and their sum is known.
+    #[cold]
+    fn make_way(&mut self, len: usize) {
         if self.filling.len() + len > BATCH_BYTES && !self.filling.is_empty() {
             self.hand_over();
+        }
+        let end = self.filling.len() + len;
+        if end > self.filling.capacity() {
+            let doubled = (2 * self.filling.capacity()).clamp(FIRST_BUFFER, BATCH_BYTES);
+            self.filling.reserve_exact(doubled.max(end) - self.filling.len());
         }
     }
 
@@ -190,13 +208,19 @@ impl MessageSender {
         debug_assert!(pushed.is_ok(), "a ring has a slot for every batch that may be out");
     }
 
+    /// What a full lane of small frames needs: its last batch, and the one after it, are begun
+    /// while the others are out.
+    fn kept_max(&self) -> usize {
+        self.bytes_max + 2 * BATCH_BYTES
+    }
+
     /// Takes in what the receiver has given back.
     fn collect(&mut self) {
         while let Some(mut buffer) = self.returned.pop() {
             self.batches_out -= 1;
             self.bytes_out -= buffer.len();
             let capacity = buffer.capacity();
-            if capacity <= KEPT_BUFFER_MAX && self.spare_bytes + capacity <= self.bytes_max {
+            if capacity <= KEPT_BUFFER_MAX && self.spare_bytes + capacity <= self.kept_max() {
                 buffer.clear();
                 self.spare_bytes += capacity;
                 self.spares.push(buffer);
@@ -229,5 +253,22 @@ impl MessageReceiver {
     #[inline]
     pub fn is_empty(&mut self) -> bool {
         self.ring.is_empty()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+impl MessageSender {
+    pub(super) fn spare_capacities(&self) -> impl Iterator<Item = usize> {
+        self.spares.iter().map(Vec::capacity)
+    }
+
+    pub(super) fn filling_capacity(&self) -> usize {
+        self.filling.capacity()
+    }
+
+    /// Bytes in flight by a fresh look at what came back.
+    pub(super) fn settled_bytes(&mut self) -> usize {
+        self.collect();
+        self.bytes_in_flight()
     }
 }

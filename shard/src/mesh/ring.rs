@@ -63,16 +63,12 @@ pub struct Consumer<T> {
 
 /// A ring of at least `capacity` slots, rounded up to a power of two.
 pub fn ring<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
-    let slots = (0..capacity.next_power_of_two()).map(|_| UnsafeCell::new(None)).collect();
-    ring_at(0, slots)
+    ring_at(0, capacity)
 }
 
 /// A ring whose indices begin at `start`, so that tests see them wrap around.
-fn ring_at<T: Send>(
-    start: usize,
-    slots: Box<[UnsafeCell<Option<T>>]>,
-) -> (Producer<T>, Consumer<T>) {
-    debug_assert!(slots.len().is_power_of_two());
+pub(super) fn ring_at<T: Send>(start: usize, capacity: usize) -> (Producer<T>, Consumer<T>) {
+    let slots = (0..capacity.next_power_of_two()).map(|_| UnsafeCell::new(None)).collect();
     let index = || Line(AtomicUsize::new(start));
     let shared = Arc::new(Shared { head: index(), tail: index(), slots: Line(slots) });
     let producer =
@@ -167,5 +163,150 @@ impl<T: Send> Consumer<T> {
     pub fn is_empty(&mut self) -> bool {
         self.tail = self.shared.tail.0.load(Ordering::Acquire);
         self.head == self.tail
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::VecDeque;
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Operation {
+        Push,
+        Publish,
+        Pop,
+        Release,
+        Free,
+        IsEmpty,
+    }
+
+    fn operation() -> impl Strategy<Value = Operation> {
+        prop_oneof![
+            4 => Just(Operation::Push),
+            2 => Just(Operation::Publish),
+            4 => Just(Operation::Pop),
+            1 => Just(Operation::Release),
+            1 => Just(Operation::Free),
+            1 => Just(Operation::IsEmpty),
+        ]
+    }
+
+    /// The ring as two queues: what was pushed, and what of it was published.
+    #[derive(Default)]
+    struct Model {
+        hidden: VecDeque<u32>,
+        visible: VecDeque<u32>,
+        /// What the consumer knew to be published when it looked last.
+        known: usize,
+        /// Popped, and the slots not handed back.
+        unreleased: usize,
+    }
+
+    impl Model {
+        fn used(&self) -> usize {
+            self.hidden.len() + self.visible.len() + self.unreleased
+        }
+
+        fn pop(&mut self) -> Option<u32> {
+            if self.known == 0 {
+                self.unreleased = 0;
+                self.known = self.visible.len();
+            }
+            let value = self.visible.pop_front()?;
+            self.known -= 1;
+            self.unreleased += 1;
+            Some(value)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_ring_is_a_bounded_queue_that_shows_what_was_published(
+            capacity in 1usize..9,
+            before_wrap in 0usize..20,
+            operations in prop::collection::vec(operation(), 0..200),
+        ) {
+            let start = 0usize.wrapping_sub(before_wrap);
+            let (mut producer, mut consumer) = ring_at(start, capacity);
+            let capacity = capacity.next_power_of_two();
+            let mut model = Model::default();
+            for (number, operation) in (0u32..).zip(operations) {
+                match operation {
+                    Operation::Push => {
+                        let pushed = producer.push(number);
+                        prop_assert_eq!(pushed.is_ok(), model.used() < capacity);
+                        if pushed.is_ok() {
+                            model.hidden.push_back(number);
+                        }
+                    }
+                    Operation::Publish => {
+                        prop_assert_eq!(producer.publish(), !model.hidden.is_empty());
+                        model.visible.append(&mut model.hidden);
+                    }
+                    Operation::Pop => prop_assert_eq!(consumer.pop(), model.pop()),
+                    Operation::Release => {
+                        consumer.release();
+                        model.unreleased = 0;
+                    }
+                    Operation::Free => prop_assert_eq!(producer.free(), capacity - model.used()),
+                    Operation::IsEmpty => {
+                        prop_assert_eq!(consumer.is_empty(), model.visible.is_empty());
+                        model.known = model.visible.len();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_never_popped_are_dropped_with_the_ring() {
+        let value = Arc::new(());
+        let (mut producer, mut consumer) = ring(4);
+        for published in [true, true, true, false] {
+            assert!(producer.push(Arc::clone(&value)).is_ok());
+            if published {
+                producer.publish();
+            }
+        }
+        assert!(consumer.pop().is_some());
+        assert_eq!(Arc::strong_count(&value), 1 + 3);
+        drop(producer);
+        assert!(consumer.pop().is_some());
+        drop(consumer);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn a_million_values_cross_between_threads_in_order() {
+        const VALUES: u64 = if cfg!(miri) { 1_000 } else { 1_000_000 };
+        let (mut producer, mut consumer) = ring(64);
+        let sender = thread::spawn(move || {
+            for value in 0..VALUES {
+                while producer.push(Box::new(value)).is_err() {
+                    producer.publish();
+                    thread::yield_now();
+                }
+                if value % 7 == 0 {
+                    producer.publish();
+                }
+            }
+            producer.publish();
+        });
+        for expected in 0..VALUES {
+            let value = loop {
+                match consumer.pop() {
+                    Some(value) => break *value,
+                    None => thread::yield_now(),
+                }
+            };
+            assert_eq!(value, expected);
+        }
+        sender.join().unwrap();
+        assert!(consumer.is_empty());
     }
 }

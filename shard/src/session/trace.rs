@@ -41,7 +41,9 @@ impl ClientSession {
         };
         self.report(exchange, What::Received(format!("[{line}]")));
         if let Some(body) = body {
-            self.report(exchange, What::Received(format!("MSG_PAYLOAD: [{:?}]", text(body))));
+            let shown = text(body.get(..exchange.options.traced_payload_max).unwrap_or(body));
+            let dots = if shown.len() < body.len() { "..." } else { "" };
+            self.report(exchange, What::Received(format!("MSG_PAYLOAD: [{shown:?}{dots}]")));
         }
     }
 

@@ -150,7 +150,9 @@ mod tests {
         }
 
         #[test]
-        fn a_valid_literal_matches_itself_and_everything(subject in "[a-z*>]{1,3}(\\.[a-z*>]{1,3}){0,4}") {
+        fn a_valid_literal_matches_itself_and_everything(
+            subject in "[a-z*>]{1,3}(\\.[a-z*>]{1,3}){0,4}",
+        ) {
             let subject = subject.as_bytes();
             if is_valid_literal(subject) {
                 prop_assert!(is_valid_pattern(subject) && is_literal(subject));

@@ -1,6 +1,6 @@
 //! A subject taken apart at its dots.
 //!
-//! Empty tokens are tokens: `a..b` has three of them, and the empty subject one. They match nothing,
+//! Empty tokens are tokens: `a..b` has three, and the empty subject has one. They match nothing,
 //! but they can be published to, so they have to be seen.
 
 use memchr::{memchr, memchr_iter};

@@ -125,8 +125,8 @@ mod tests {
     fn what_is_always_there() {
         assert_eq!(
             written(&Info::default()),
-            "INFO {\"server_id\":\"\",\"server_name\":\"\",\"version\":\"\",\"proto\":0,\"go\":\"\",\
-             \"host\":\"\",\"port\":0,\"headers\":false,\"max_payload\":0} \r\n"
+            "INFO {\"server_id\":\"\",\"server_name\":\"\",\"version\":\"\",\"proto\":0,\
+             \"go\":\"\",\"host\":\"\",\"port\":0,\"headers\":false,\"max_payload\":0} \r\n"
         );
     }
 

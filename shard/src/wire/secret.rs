@@ -4,7 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A password, token, key or signature that a client sent.
+/// A password, token or signature that a client sent. Comparing two of them takes a time that
+/// depends on them, so authentication must not do it with `==`.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct Secret(Zeroizing<String>);
 

@@ -3,11 +3,11 @@
 //! The parser keeps no state: an operation that is not complete yet is read again from its first
 //! byte when more bytes are there. What that costs is bounded, because a payload is waited for by
 //! its length and never scanned. Nearly all input is a publish in the form that clients write, and
-//! [`publish`] reads that form alone, as fast as it can; everything else, whatever its form, goes
-//! through the general reader here. The two must agree, and a test holds them to it.
+//! the module `publish` reads that form alone, as fast as it can; everything else, whatever its
+//! form, goes through the general reader here. The two must agree, and a test holds them to it.
 //!
 //! The general reader behaves like the byte-by-byte state machine of the reference: it refuses the
-//! first byte that cannot continue a verb, and it keeps its odd rules about CR (see [`argument`]).
+//! first byte that cannot continue a verb, and it keeps its odd rules about CR (see `argument`).
 //! It differs in that the blanks before an argument and the bytes ignored after PING, PONG and +OK
 //! are bounded by `max_control_line` too, because they have to be kept until their line ends, and
 //! in that it refuses HMSG, which the reference reads from clients by mistake, to no effect.
@@ -108,8 +108,8 @@ pub struct Publish<'a> {
     /// Header block and body, without the final CR LF.
     pub payload: &'a [u8],
     /// `[reply ][header_len ]payload_len CR LF payload CR LF` exactly as a receiver must read it,
-    /// if the publish was written in the usual form (see [`publish`]); `None` if it has to be
-    /// written anew.
+    /// if the publish was written in the usual form (see the module `publish`); `None` if it has to
+    /// be written anew.
     pub tail: Option<&'a [u8]>,
 }
 
@@ -337,14 +337,21 @@ fn words_of_line(arg: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A size: decimal digits only, and few enough of them that it cannot overflow.
+#[inline]
 fn size(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || digits.len() > SIZE_DIGITS_MAX {
         return None;
     }
-    digits.iter().try_fold(0, |value, byte| match byte {
-        b'0'..=b'9' => Some(value * 10 + usize::from(byte - b'0')),
-        _ => None,
-    })
+    let mut value: usize = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        // Cannot overflow, see SIZE_DIGITS_MAX. Said so, because this is run for every message.
+        value = value.wrapping_mul(10).wrapping_add(usize::from(digit));
+    }
+    Some(value)
 }
 
 /// Panics if the reader of the usual form finds another operation than the general one.

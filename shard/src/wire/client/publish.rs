@@ -27,50 +27,79 @@ pub(super) fn read_usual_form<'a>(buf: &'a [u8], limits: &ParseLimits) -> Option
     } else {
         return None;
     };
-    let (subject, b' ') = word(buf, args)? else {
+    let mut words = Words { buf, at: args };
+    let (subject, false) = words.next()? else {
         return None;
     };
-    let tail = args + subject.len() + 1;
-    let mut before_last: [&[u8]; 2] = [&[]; 2];
-    let mut count = 0;
-    let mut at = tail;
-    let last = loop {
-        let (word, separator) = word(buf, at)?;
-        at += word.len() + 1;
-        match separator {
-            b' ' => *before_last.get_mut(count)? = word,
-            b'\r' if buf.get(at) == Some(&b'\n') => break word,
-            _ => return None,
-        }
-        count += 1;
-    };
-    let [first, second] = before_last;
-    let (reply, header_len) = match (with_headers, count) {
-        (false, 0) => (&[][..], 0),
-        (false, 1) => (first, 0),
-        (true, 1) => (&[][..], usual_size(first)?),
-        (true, 2) => (first, usual_size(second)?),
-        _ => return None,
-    };
-    let payload_len = usual_size(last)?;
-    // A header block of no bytes is no header block: it goes out as MSG, in other words.
-    if with_headers && (header_len == 0 || header_len > payload_len) {
-        return None;
-    }
-    if at - 1 - args > limits.control_line {
+    let tail = words.at;
+    let (reply, header_len, payload_len) = usual_arguments(&mut words, with_headers)?;
+    let line_len = words.at;
+    if line_len - b"\r\n".len() - args > limits.control_line {
         return None;
     }
     let line = Line { subject, reply, header_len, payload_len };
-    Some(line.with_payload(buf, at + 1, Some(tail), limits))
+    Some(line.with_payload(buf, line_len, Some(tail), limits))
 }
 
-/// The word of at least one byte at `at`, and the blank or control byte that ends it.
+/// Reply, header size and total size.
 #[inline]
-fn word(buf: &[u8], at: usize) -> Option<(&[u8], u8)> {
+fn usual_arguments<'a>(
+    words: &mut Words<'a>,
+    with_headers: bool,
+) -> Option<(&'a [u8], usize, usize)> {
+    const NO_REPLY: &[u8] = &[];
+    let (first, first_is_last) = words.next()?;
+    let (reply, header_len, last) = match (with_headers, first_is_last) {
+        (false, true) => return Some((NO_REPLY, 0, usual_size(first)?)),
+        (true, true) => return None,
+        (false, false) => (first, 0, words.last()?),
+        (true, false) => match words.next()? {
+            (second, true) => (NO_REPLY, usual_size(first)?, second),
+            (second, false) => (first, usual_size(second)?, words.last()?),
+        },
+    };
+    let payload_len = usual_size(last)?;
+    // A header block of no bytes is no header block: such a message goes out as MSG.
+    let usual = !with_headers || (1..=payload_len).contains(&header_len);
+    usual.then_some((reply, header_len, payload_len))
+}
+
+/// The words of a control line, from `at` on.
+struct Words<'a> {
+    buf: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    /// The word at `at`, and whether CR LF ends it. If anything but that or one space does, or if
+    /// it is empty, there is none.
+    #[inline]
+    fn next(&mut self) -> Option<(&'a [u8], bool)> {
+        let rest = self.buf.get(self.at..)?;
+        let len = word_len(rest)?;
+        let (word, end) = rest.split_at_checked(len)?;
+        let is_last = match end {
+            [b' ', ..] => false,
+            [b'\r', b'\n', ..] => true,
+            _ => return None,
+        };
+        self.at += len + if is_last { 2 } else { 1 };
+        (len > 0).then_some((word, is_last))
+    }
+
+    /// The word at `at`, if CR LF ends it.
+    #[inline]
+    fn last(&mut self) -> Option<&'a [u8]> {
+        self.next().and_then(|(word, is_last)| is_last.then_some(word))
+    }
+}
+
+/// The bytes of `rest` before the first blank or control byte.
+#[inline]
+fn word_len(rest: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * ONES;
     const ABOVE_SPACE: u64 = 0x21 * ONES;
-    let rest = buf.get(at..)?;
     let mut len = 0;
     while let Some(eight) = rest.get(len..).and_then(|bytes| bytes.first_chunk::<8>()) {
         let eight = u64::from_le_bytes(*eight);
@@ -78,18 +107,12 @@ fn word(buf: &[u8], at: usize) -> Option<(&[u8], u8)> {
         // it may be wrong, because of the borrow.
         let low = eight.wrapping_sub(ABOVE_SPACE) & !eight & HIGH;
         if low != 0 {
-            len += low.trailing_zeros() as usize / 8;
-            break;
+            return Some(len + low.trailing_zeros() as usize / 8);
         }
         len += 8;
     }
-    while *rest.get(len)? > b' ' {
-        len += 1;
-    }
-    if len == 0 {
-        return None;
-    }
-    Some((rest.get(..len)?, *rest.get(len)?))
+    let ends_word = |byte: &u8| *byte <= b' ';
+    rest.get(len..)?.iter().position(ends_word).map(|more| len + more)
 }
 
 /// A size as a receiver must read it.

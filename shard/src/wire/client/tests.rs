@@ -338,9 +338,10 @@ proptest! {
     #[test]
     fn a_tail_is_what_would_be_written(input in operation_like()) {
         for op in parse_all(&input).0 {
-            if let ClientOp::Publish(Publish { reply, header_len, payload, tail: Some(tail), .. }) = op {
+            let ClientOp::Publish(publish) = op else { continue };
+            if let Some(tail) = publish.tail {
                 let mut written = Vec::new();
-                encode::tail(&mut written, reply, header_len, payload);
+                encode::tail(&mut written, publish.reply, publish.header_len, publish.payload);
                 prop_assert_eq!(written.as_slice(), tail);
             }
         }

@@ -1,0 +1,141 @@
+//! The smallest client that a NATS server accepts: a socket and the handshake.
+//!
+//! Client libraries cap at a few million messages per second and would measure themselves, so the
+//! roles in `load` write frames and read bytes themselves. After the handshake the socket does not
+//! block.
+#![deny(clippy::indexing_slicing)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::check::CheckFailure;
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a full socket may stay full before the server counts as stuck.
+const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bound on what a server says before its first PONG.
+const GREETING_LEN_MAX: usize = 64 * 1_024;
+const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\
+    \"name\":\"ringbus-bench\",\"lang\":\"raw\",\"version\":\"1\",\"protocol\":1}\r\nPING\r\n";
+
+/// What a non-blocking read or write came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    Bytes(usize),
+    /// Nothing now; wait for the socket.
+    Later,
+}
+
+/// A connection past its handshake.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+}
+
+impl Client {
+    /// Connects, sends CONNECT and `then` (for example SUB lines), and waits until the server has
+    /// taken all of it.
+    pub(crate) fn connect(addr: SocketAddr, then: &str) -> Result<Self> {
+        let stream = TcpStream::connect(addr)
+            .map_err(|error| CheckFailure(format!("cannot connect to {addr}: {error}")))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT))?;
+        let mut client = Self { stream };
+        client.expect(b"INFO ")?;
+        client.stream.write_all(CONNECT.as_bytes())?;
+        client.expect(b"PONG\r\n")?;
+        if !then.is_empty() {
+            client.stream.write_all(format!("{then}PING\r\n").as_bytes())?;
+            client.expect(b"PONG\r\n")?;
+        }
+        client.stream.set_nonblocking(true)?;
+        Ok(client)
+    }
+
+    /// Reads whole lines until one is `wanted`, or starts with it. A server may say more around it:
+    /// INFO again after the first PONG.
+    fn expect(&mut self, wanted: &[u8]) -> Result<()> {
+        let mut seen = Vec::new();
+        let mut chunk = [0u8; 4_096];
+        let found = |seen: &[u8]| {
+            seen.ends_with(b"\n")
+                && seen.split_inclusive(|byte| *byte == b'\n').any(|line| line.starts_with(wanted))
+        };
+        while !found(&seen) {
+            let len = self.stream.read(&mut chunk).unwrap_or(0);
+            seen.extend_from_slice(chunk.get(..len).unwrap_or_default());
+            if len == 0 || seen.starts_with(b"-ERR") || seen.len() > GREETING_LEN_MAX {
+                let (wanted, seen) =
+                    (String::from_utf8_lossy(wanted), String::from_utf8_lossy(&seen));
+                let text = format!("handshake: expected {wanted:?}, saw {seen:?} and no more");
+                return Err(CheckFailure(text).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there.
+    pub(crate) fn read(&self, buf: &mut [u8]) -> Result<Moved> {
+        match (&self.stream).read(buf) {
+            Ok(0) => Err(CheckFailure("server closed the connection".to_owned()).into()),
+            Ok(len) => Ok(Moved::Bytes(len)),
+            Err(error) => later(&error).ok_or_else(|| lost(&error)),
+        }
+    }
+
+    /// Writes what the socket takes.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<Moved> {
+        match (&self.stream).write(bytes) {
+            Ok(len) => Ok(Moved::Bytes(len)),
+            Err(error) => later(&error).ok_or_else(|| lost(&error)),
+        }
+    }
+
+    /// Writes everything, waiting while the socket is full. Only for roles whose reading does not
+    /// depend on this write.
+    pub(crate) fn write_all(&self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            match self.write(bytes)? {
+                Moved::Bytes(len) => bytes = bytes.get(len..).unwrap_or_default(),
+                Moved::Later => {
+                    if !wait(&[self], PollFlags::OUT, STUCK_TIMEOUT)? {
+                        let text = format!("server took no bytes for {STUCK_TIMEOUT:?}");
+                        return Err(CheckFailure(text).into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Waits until one of the sockets is ready; false if the time is up.
+pub(crate) fn wait(clients: &[&Client], flags: PollFlags, timeout: Duration) -> Result<bool> {
+    let mut fds: Vec<PollFd<'_>> =
+        clients.iter().map(|client| PollFd::new(*client, flags)).collect();
+    let timeout = Timespec::try_from(timeout).context("timeout")?;
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(true),
+        Err(error) => Err(error).context("poll"),
+    }
+}
+
+fn later(error: &std::io::Error) -> Option<Moved> {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted).then_some(Moved::Later)
+}
+
+fn lost(error: &std::io::Error) -> anyhow::Error {
+    CheckFailure(format!("connection lost: {error}")).into()
+}

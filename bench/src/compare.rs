@@ -1,0 +1,125 @@
+//! Runs every scenario against every target, round by round.
+//!
+//! Targets take turns within a round, and the order rotates from round to round: what the machine
+//! does meanwhile hits all of them alike. A target whose check fails has no figure for that round,
+//! the others go on, and the whole comparison ends with exit code 2.
+
+use std::io::{Write, stderr};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::affinity::Pinning;
+use crate::check::CheckFailure;
+use crate::interrupt;
+use crate::load::{self, Sample, Timing};
+use crate::scenario::Scenario;
+use crate::target::Target;
+
+/// One run that was measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Run {
+    pub(crate) scenario: String,
+    pub(crate) target: String,
+    pub(crate) round: u32,
+    #[serde(flatten)]
+    pub(crate) sample: Sample,
+}
+
+/// One run that was void.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct VoidRun {
+    pub(crate) scenario: String,
+    pub(crate) target: String,
+    pub(crate) round: u32,
+    pub(crate) failure: String,
+}
+
+/// All runs.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) runs: Vec<Run>,
+    pub(crate) void: Vec<VoidRun>,
+}
+
+/// Compares; an error is a fault of the set-up, not of a server.
+pub(crate) fn compare(
+    scenarios: &[Scenario],
+    targets: &[Target],
+    rounds: u32,
+    timing: Timing,
+    pinning: &Pinning,
+    mut after_scenario: impl FnMut(&Scenario, &Comparison),
+) -> Result<Comparison> {
+    let mut comparison = Comparison::default();
+    for scenario in scenarios {
+        for round in 0..rounds {
+            for target in rotated(targets, round) {
+                let outcome = run_once(scenario, target, timing, pinning);
+                interrupt::check()?;
+                progress(scenario, target, round, &outcome);
+                let (scenario, target) = (scenario.name.clone(), target.name.clone());
+                match outcome {
+                    Ok(sample) => {
+                        comparison.runs.push(Run { scenario, target, round, sample });
+                    }
+                    Err(error) if error.is::<CheckFailure>() => {
+                        let failure = format!("{error:#}");
+                        comparison.void.push(VoidRun { scenario, target, round, failure });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        after_scenario(scenario, &comparison);
+    }
+    Ok(comparison)
+}
+
+/// The targets in the order of this round.
+fn rotated(targets: &[Target], round: u32) -> impl Iterator<Item = &Target> {
+    let start = round as usize % targets.len().max(1);
+    targets.iter().cycle().skip(start).take(targets.len())
+}
+
+fn run_once(
+    scenario: &Scenario,
+    target: &Target,
+    timing: Timing,
+    pinning: &Pinning,
+) -> Result<Sample> {
+    interrupt::check()?;
+    let server = target.start(pinning)?;
+    load::run(scenario, &server, pinning, timing).inspect_err(|_| {
+        let log = server.log_tail();
+        writeln!(stderr(), "{}: end of its log:\n{log}", target.name).ok();
+    })
+}
+
+fn progress(scenario: &Scenario, target: &Target, round: u32, outcome: &Result<Sample>) {
+    let (name, target) = (&scenario.name, &target.name);
+    let text = match outcome {
+        Ok(sample) => format!(
+            "{:.0} ns of CPU per {}, {:.3} M/s",
+            sample.cpu_ns,
+            sample.unit,
+            sample.per_second / 1e6
+        ),
+        Err(error) => format!("FAILED: {error:#}"),
+    };
+    writeln!(stderr(), "{name} round {} {target}: {text}", round + 1).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_rotates_and_keeps_everyone() {
+        let target = |name: &str| format!("{name}=/bin/sh").parse::<Target>().unwrap();
+        let targets = [target("a"), target("b"), target("c")];
+        let order =
+            |round| rotated(&targets, round).map(|target| target.name.as_str()).collect::<String>();
+        assert_eq!([order(0), order(1), order(2), order(3)], ["abc", "bca", "cab", "abc"]);
+    }
+}

@@ -1,0 +1,211 @@
+//! Request and reply: every requester has its own connection and one request in flight.
+//!
+//! requester -> server -> responder -> server -> requester. Closed loop: the next request leaves
+//! when the reply has come, so the load adapts to the server and the latencies say so in their
+//! label.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use hdrhistogram::Histogram;
+
+use super::flow::{Counter, total};
+use super::poller::Poller;
+use super::receiver::{self, Receiver};
+use super::{Latency, Phase, Sample, Steering, Timing, Window, deal, join, measure, wait_until};
+use crate::check::{CheckFailure, Checker, Order};
+use crate::client::Client;
+use crate::meter::Meter;
+use crate::wire::{FrameBatch, FrameShape, Numbering};
+
+const POLL: Duration = Duration::from_millis(20);
+/// Longest round trip that is told apart; longer ones count as this.
+const LATENCY_MAX_NS: u64 = 60_000_000_000;
+const LATENCY_DIGITS: u8 = 3;
+
+/// How many of what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) requesters: usize,
+    pub(super) responders: usize,
+    pub(super) size: usize,
+}
+
+/// One requesting connection; its request is always in flight until the end.
+struct Requester {
+    receiver: Receiver,
+    request: FrameBatch,
+    sent: u64,
+    /// Replies that have been counted: a PING, too, makes a socket readable.
+    counted: u64,
+    sent_at: Instant,
+}
+
+impl Requester {
+    fn send(&mut self, now: Instant) -> Result<()> {
+        self.request.stamp(self.sent);
+        self.sent += 1;
+        self.sent_at = now;
+        self.receiver.client().write_all(self.request.bytes())
+    }
+}
+
+/// A thread's counter of requests answered, with which both ends are steered.
+type Answered = [Counter];
+
+pub(super) fn run(
+    plan: &Plan,
+    addr: SocketAddr,
+    threads: usize,
+    meter: &mut Meter,
+    timing: Timing,
+) -> Result<Sample> {
+    let (requesters, responders) = set_up(plan, addr)?;
+    let steering = Steering::new();
+    let (requester_hands, responder_hands) = (deal(requesters, threads), deal(responders, threads));
+    let counters: Vec<Counter> = requester_hands.iter().map(|_| Counter::default()).collect();
+    let (steering_ref, answered): (&Steering, &Answered) = (&steering, &counters);
+    let frame_len = plan.size + 256;
+    let (window, latencies) = thread::scope(|scope| {
+        for hand in responder_hands {
+            let size = plan.size;
+            scope.spawn(move || steering_ref.role(|| respond(hand, size, steering_ref)));
+        }
+        let requesting: Vec<_> = requester_hands
+            .into_iter()
+            .zip(answered)
+            .map(|(hand, counter)| {
+                scope.spawn(move || {
+                    steering_ref.role(|| request(hand, frame_len, counter, steering_ref))
+                })
+            })
+            .collect();
+        let window =
+            steering_ref.role(|| measure(meter, timing, steering_ref, &|| total(answered)));
+        let all_ended = || requesting.iter().all(thread::ScopedJoinHandle::is_finished);
+        if !wait_until(steering_ref, timing.patience, &|| total(answered), &all_ended) {
+            steering_ref.fail(CheckFailure("requests without a reply at the end".into()).into());
+        }
+        steering_ref.enter(Phase::Done);
+        let latencies: Vec<_> = requesting.into_iter().filter_map(join).collect();
+        (window, latencies)
+    });
+    steering.verdict()?;
+    let window: Window = window.ok_or_else(|| anyhow!("nothing was measured"))?;
+    let mut sample = window.sample("request");
+    sample.latency = Some(latency(&latencies)?);
+    Ok(sample)
+}
+
+fn set_up(plan: &Plan, addr: SocketAddr) -> Result<(Vec<Requester>, Vec<Receiver>)> {
+    let shared = plan.responders > 1;
+    let (line, order) = if shared {
+        ("SUB rr group 1\r\n", Order::Rising)
+    } else {
+        ("SUB rr 1\r\n", Order::Gapless)
+    };
+    let asked = FrameShape::new("MSG rr 1 _R.", Numbering::Publisher, "", plan.size);
+    let responders = (0..plan.responders)
+        .map(|_| {
+            let checker = Checker::new(asked.clone(), order, 0, plan.requesters);
+            Ok(Receiver::new(Client::connect(addr, line)?, checker))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let sent = FrameShape::new("PUB rr _R.", Numbering::Publisher, "", plan.size);
+    let answered = FrameShape::new("MSG _R.", Numbering::Publisher, " 1", plan.size);
+    let requesters = (0..plan.requesters)
+        .map(|id| {
+            let publisher = u16::try_from(id)?;
+            let client = Client::connect(addr, &format!("SUB _R.{id:06} 1\r\n"))?;
+            let checker = Checker::new(answered.clone(), Order::Gapless, publisher, 1);
+            Ok(Requester {
+                receiver: Receiver::new(client, checker),
+                request: FrameBatch::new(sent.clone(), publisher, 0),
+                sent: 0,
+                counted: 0,
+                sent_at: Instant::now(),
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok((requesters, responders))
+}
+
+/// Asks, checks the answer, asks again. Returns the round trips of the steady window.
+fn request(
+    mut requesters: Vec<(usize, Requester)>,
+    frame_len: usize,
+    answered: &Counter,
+    steering: &Steering,
+) -> Result<Histogram<u64>> {
+    let mut latencies = Histogram::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS)?;
+    let mut poller = Poller::new(requesters.iter().map(|(_, requester)| &requester.receiver))?;
+    let mut scratch = receiver::scratch(frame_len);
+    let mut in_flight = requesters.len();
+    for (_, requester) in &mut requesters {
+        requester.send(Instant::now())?;
+    }
+    let mut done = 0;
+    while in_flight > 0 && !steering.failed() {
+        for at in poller.wait(POLL)? {
+            let requester = &mut requesters[at].1;
+            requester.receiver.receive(&mut scratch, |_| {})?;
+            if requester.receiver.checker().received() == requester.counted {
+                continue;
+            }
+            requester.counted += 1;
+            let now = Instant::now();
+            let took = now.saturating_duration_since(requester.sent_at).as_nanos();
+            done += 1;
+            match steering.phase() {
+                Phase::Steady => {
+                    latencies.saturating_record(u64::try_from(took).unwrap_or(LATENCY_MAX_NS));
+                    requester.send(now)?;
+                }
+                Phase::WarmUp => requester.send(now)?,
+                Phase::Stop | Phase::Done => in_flight -= 1,
+            }
+        }
+        answered.set(done);
+    }
+    Ok(latencies)
+}
+
+/// Sends every payload back to where it came from; all answers to one read leave in one write.
+fn respond(mut responders: Vec<(usize, Receiver)>, size: usize, steering: &Steering) -> Result<()> {
+    let mut poller = Poller::new(responders.iter().map(|(_, responder)| responder))?;
+    let mut scratch = receiver::scratch(size + 256);
+    let line_end = format!(" {size}\r\n");
+    let mut answers = Vec::new();
+    while steering.phase() < Phase::Done {
+        for at in poller.wait(POLL)? {
+            let responder = &mut responders[at].1;
+            answers.clear();
+            responder.receive(&mut scratch, |message| {
+                answers.extend_from_slice(b"PUB _R.");
+                answers.extend_from_slice(&crate::wire::digits(u64::from(message.publisher)));
+                answers.extend_from_slice(line_end.as_bytes());
+                answers.extend_from_slice(message.payload);
+                answers.extend_from_slice(b"\r\n");
+            })?;
+            responder.client().write_all(&answers)?;
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
+fn latency(latencies: &[Histogram<u64>]) -> Result<Latency> {
+    let mut all = Histogram::<u64>::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS)?;
+    for part in latencies {
+        all.add(part)?;
+    }
+    let micros = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
+    Ok(Latency {
+        p50_us: micros(0.5),
+        p99_us: micros(0.99),
+        p999_us: micros(0.999),
+        max_us: all.max() as f64 / 1e3,
+    })
+}

@@ -1,0 +1,203 @@
+//! All roles against a tiny broker that is right, or wrong in one chosen way: a harness that does
+//! not notice a lost message measures nothing.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::*;
+use crate::check::CheckFailure;
+use crate::scenario::{Delivery, Stream};
+
+/// The message that a faulty broker treats wrongly.
+const FAULTY: usize = 100;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    Loss,
+    Repeat,
+    Swap,
+    Damage,
+    Error,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    pattern: String,
+    group: bool,
+    sid: String,
+    to: Arc<TcpStream>,
+}
+
+#[derive(Debug)]
+struct Broker {
+    fault: Fault,
+    messages: usize,
+    subscriptions: Vec<Subscription>,
+    held: Option<(String, Vec<u8>)>,
+}
+
+/// Listens until the test process ends.
+fn broker(fault: Fault) -> SocketAddr {
+    let broker = Broker { fault, messages: 0, subscriptions: Vec::new(), held: None };
+    let broker = Arc::new(Mutex::new(broker));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (broker, stream) = (Arc::clone(&broker), Arc::new(stream.unwrap()));
+            thread::spawn(move || serve(&broker, &stream));
+        }
+    });
+    addr
+}
+
+fn serve(broker: &Mutex<Broker>, stream: &Arc<TcpStream>) -> Option<()> {
+    stream.as_ref().write_all(b"INFO {}\r\n").ok()?;
+    let mut input = BufReader::new(stream.as_ref());
+    loop {
+        let mut line = String::new();
+        input.read_line(&mut line).ok()?;
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let mut broker: MutexGuard<'_, Broker> = broker.lock().ok()?;
+        match words.as_slice() {
+            ["PING"] => stream.as_ref().write_all(b"PING\r\nPONG\r\n").ok()?,
+            ["SUB", pattern, group @ .., sid] => broker.subscriptions.push(Subscription {
+                pattern: (*pattern).to_owned(),
+                group: !group.is_empty(),
+                sid: (*sid).to_owned(),
+                to: Arc::clone(stream),
+            }),
+            ["UNSUB", sid] => broker
+                .subscriptions
+                .retain(|known| known.sid != *sid || !Arc::ptr_eq(&known.to, stream)),
+            ["PUB", subject, reply @ .., size] => {
+                let mut payload = vec![0; size.parse::<usize>().ok()? + 2];
+                input.read_exact(&mut payload).ok()?;
+                let middle = reply.first().map(|reply| format!(" {reply}")).unwrap_or_default();
+                broker.publish(subject, &format!("{middle} {size}"), payload);
+                // At any moment, also in the middle of what the publisher is writing.
+                if broker.messages.is_multiple_of(3) {
+                    stream.as_ref().write_all(b"PING\r\n").ok()?;
+                }
+            }
+            [] => return None,
+            _ => {}
+        }
+    }
+}
+
+impl Broker {
+    fn publish(&mut self, subject: &str, rest: &str, mut payload: Vec<u8>) {
+        self.messages += 1;
+        let now = self.messages == FAULTY;
+        match self.fault {
+            Fault::Loss if now => return,
+            Fault::Repeat if now => self.deliver(subject, rest, &payload),
+            Fault::Damage if now => payload[0] ^= 1,
+            Fault::Swap if now => {
+                self.held = Some((format!("{subject} {rest}"), payload));
+                return;
+            }
+            Fault::Error if now => {
+                for subscription in &self.subscriptions {
+                    subscription.to.as_ref().write_all(b"-ERR 'Slow Consumer'\r\n").ok();
+                }
+            }
+            _ => {}
+        }
+        self.deliver(subject, rest, &payload);
+        if let Some((line, payload)) = self.held.take() {
+            let (subject, rest) = line.split_once(' ').unwrap();
+            self.deliver(subject, rest, &payload);
+        }
+    }
+
+    fn deliver(&self, subject: &str, rest: &str, payload: &[u8]) {
+        let matches = |known: &&Subscription| {
+            known.pattern == subject
+                || known.pattern.strip_suffix('>').is_some_and(|head| subject.starts_with(head))
+        };
+        let matching: Vec<&Subscription> = self.subscriptions.iter().filter(matches).collect();
+        let turn = self.messages % matching.len().max(1);
+        for (idx, subscription) in matching.iter().enumerate() {
+            if !subscription.group || idx == turn {
+                let mut frame =
+                    format!("MSG {subject} {}{rest}\r\n", subscription.sid).into_bytes();
+                frame.extend_from_slice(payload);
+                // A client that has ended its run is no concern of the broker.
+                subscription.to.as_ref().write_all(&frame).ok();
+                subscription.to.as_ref().write_all(b"PING\r\n").ok();
+            }
+        }
+    }
+}
+
+fn timing() -> Timing {
+    let short = Duration::from_millis(100);
+    Timing { warm_up: short, steady: short, patience: Duration::from_millis(500) }
+}
+
+fn stream(publishers: usize, subscribers: usize) -> Stream {
+    Stream {
+        publishers,
+        subscribers,
+        size: 1_024,
+        delivery: Delivery::All,
+        subjects: 1,
+        batched: true,
+        churn_per_second: 0,
+    }
+}
+
+fn run_stream(stream: &Stream, fault: Fault) -> Result<Sample> {
+    stream::run(stream, broker(fault), 2, &mut Meter::new(std::process::id()), timing())
+}
+
+fn good(stream: &Stream) -> Sample {
+    let sample = run_stream(stream, Fault::None).unwrap();
+    assert!(sample.operations > 0 && sample.cpu_ns > 0.0, "{sample:?}");
+    sample
+}
+
+#[test]
+fn every_kind_of_stream_arrives_whole() {
+    assert_eq!(good(&stream(1, 0)).unit, "message");
+    assert_eq!(good(&stream(1, 3)).unit, "delivery");
+    good(&stream(4, 1));
+    good(&Stream { batched: false, ..stream(2, 2) });
+    good(&Stream { delivery: Delivery::Queue, ..stream(2, 3) });
+    good(&Stream { delivery: Delivery::Pairs, ..stream(3, 3) });
+    good(&Stream { subjects: 100, ..stream(1, 1) });
+    let churned = good(&Stream { churn_per_second: 2_000, ..stream(1, 1) });
+    assert!(churned.churn_per_second.unwrap() > 0.0);
+}
+
+#[test]
+fn every_fault_voids_the_run() {
+    for fault in [Fault::Loss, Fault::Repeat, Fault::Swap, Fault::Damage, Fault::Error] {
+        for delivery in [Delivery::All, Delivery::Queue] {
+            let error = run_stream(&Stream { delivery, ..stream(1, 2) }, fault).unwrap_err();
+            assert!(error.is::<CheckFailure>(), "{fault:?} {delivery:?}: {error:#}");
+        }
+    }
+}
+
+#[test]
+fn requests_are_answered_and_a_lost_one_is_noticed() {
+    let plan = request::Plan { requesters: 5, responders: 2, size: 128 };
+    let meter = &mut Meter::new(std::process::id());
+    let sample = request::run(&plan, broker(Fault::None), 2, meter, timing()).unwrap();
+    let latency = sample.latency.unwrap();
+    assert!(latency.p50_us > 0.0 && latency.p50_us <= latency.max_us);
+    let plan = request::Plan { requesters: 5, responders: 1, size: 128 };
+    let error = request::run(&plan, broker(Fault::Loss), 2, meter, timing()).unwrap_err();
+    assert!(error.is::<CheckFailure>(), "{error:#}");
+}
+
+#[test]
+fn idle_crowd_is_counted() {
+    let sample = idle::run(20, broker(Fault::None), &mut Meter::new(std::process::id())).unwrap();
+    assert_eq!((sample.operations, sample.unit), (20, "connect"));
+}

@@ -1,0 +1,279 @@
+//! Figures for people (table) and for machines (JSON, CSV).
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::affinity::Pinning;
+use crate::compare::{Comparison, Run};
+use crate::host::Host;
+use crate::load::{Latency, Sample, Timing};
+use crate::stats::Spread;
+use crate::target::Target;
+
+/// Where the figures come from; printed above every table.
+#[derive(Debug, Serialize)]
+pub(crate) struct Setting {
+    pub(crate) host: Host,
+    pub(crate) server_cpus: String,
+    pub(crate) client_cpus: String,
+    pub(crate) warm_up_seconds: f64,
+    pub(crate) steady_seconds: f64,
+    pub(crate) rounds: u32,
+    pub(crate) targets: Vec<TargetFacts>,
+}
+
+/// A server under test.
+#[derive(Debug, Serialize)]
+pub(crate) struct TargetFacts {
+    name: String,
+    binary: String,
+    flags: String,
+    version: String,
+}
+
+impl Setting {
+    pub(crate) fn read(targets: &[Target], pinning: &Pinning, timing: Timing, rounds: u32) -> Self {
+        let cpus =
+            |list: &Option<_>| list.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
+        Self {
+            host: Host::read(),
+            server_cpus: cpus(&pinning.server),
+            client_cpus: cpus(&pinning.clients),
+            warm_up_seconds: timing.warm_up.as_secs_f64(),
+            steady_seconds: timing.steady.as_secs_f64(),
+            rounds,
+            targets: targets
+                .iter()
+                .map(|target| TargetFacts {
+                    name: target.name.clone(),
+                    binary: target.binary.display().to_string(),
+                    flags: target.flags.join(" "),
+                    version: target.version(),
+                })
+                .collect(),
+        }
+    }
+
+    /// The facts as text.
+    pub(crate) fn text(&self) -> String {
+        let Self { host, server_cpus, client_cpus, .. } = self;
+        let kind = if host.virtual_machine { " (virtual machine)" } else { "" };
+        let mut text = format!(
+            "{}\n{}\nLinux {}, {} x {}{kind}, governor {}, clocksource {}, load {}\n\
+             server on CPU {server_cpus}, clients on CPU {client_cpus}, \
+             {} rounds of {} s after {} s\n",
+            host.command,
+            host.date,
+            host.kernel,
+            host.cpus,
+            host.cpu,
+            host.governor,
+            host.clocksource,
+            host.load_average,
+            self.rounds,
+            self.steady_seconds,
+            self.warm_up_seconds,
+        );
+        for target in &self.targets {
+            let TargetFacts { name, binary, flags, version } = target;
+            writeln!(text, "{name}: {version} ({binary} {flags})").ok();
+        }
+        text
+    }
+}
+
+/// The rows of one scenario: median [min-max] over the rounds.
+pub(crate) fn scenario_table(name: &str, targets: &[Target], comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let first = targets.first().map_or("", |target| target.name.as_str());
+    for (idx, target) in targets.iter().enumerate() {
+        let runs = runs_of(comparison, name, &target.name);
+        let Some(sample) = runs.first().map(|run| &run.sample) else {
+            writeln!(text, "{name:<24} {:<12} no good round", target.name).ok();
+            continue;
+        };
+        let of = |figure: &dyn Fn(&Sample) -> f64| {
+            Spread::of(runs.iter().map(|run| figure(&run.sample)))
+        };
+        let ratio = if idx == 0 {
+            String::new()
+        } else {
+            let ratios = ratios(&runs_of(comparison, name, first), &runs);
+            spread(ratios, 3)
+        };
+        write!(
+            text,
+            "{name:<24} {:<12} {:<30} {:<9} {:<24} {:>5.2} {:>5.2} {:>6.2} {:>8.2} {:>7.1} {ratio}",
+            target.name,
+            spread(of(&|sample| sample.cpu_ns), 4),
+            sample.unit,
+            spread(of(&|sample| sample.per_second / 1e6), 4),
+            median(of(&|sample| sample.cores_used)),
+            median(of(&|sample| sample.cores_wanted)),
+            median(of(&|sample| sample.client_cores_used)),
+            median(of(&|sample| sample.sleeps_per_1000)),
+            median(of(&|sample| bytes_to_mib(sample.rss_bytes))),
+        )
+        .ok();
+        write_extras(&mut text, &runs);
+        text.push('\n');
+    }
+    text
+}
+
+/// The line above the rows.
+///
+/// `cores` is what the server used, `wait` what it wanted but others had. If both together are far
+/// below its CPUs and `client` is near those of the clients, the rate is the load generator's own.
+pub(crate) fn table_head(targets: &[Target]) -> String {
+    let ratio = match targets {
+        [first, _, ..] => format!("CPU of {} by this, per round", first.name),
+        _ => String::new(),
+    };
+    format!(
+        "{:<24} {:<12} {:<30} {:<9} {:<24} {:>5} {:>5} {:>6} {:>8} {:>7} {ratio}\n",
+        "scenario",
+        "target",
+        "server CPU ns",
+        "per",
+        "M/s",
+        "cores",
+        "wait",
+        "client",
+        "sleeps/k",
+        "RSS MiB"
+    )
+}
+
+/// What only some scenarios have.
+fn write_extras(text: &mut String, runs: &[&Run]) {
+    let of = |figure: &dyn Fn(&Sample) -> Option<f64>| {
+        Spread::of(runs.iter().filter_map(|run| figure(&run.sample)))
+    };
+    if let Some(bytes) = of(&|sample| sample.bytes_per_connection) {
+        write!(text, "  {} bytes per connection", spread(Some(bytes), 4)).ok();
+    }
+    if let Some(churn) = of(&|sample| sample.churn_per_second.map(|rate| rate / 1e3)) {
+        write!(text, "  churn {} k/s", spread(Some(churn), 3)).ok();
+    }
+    let part = |figure: fn(&Latency) -> f64| of(&|sample| sample.latency.as_ref().map(figure));
+    if let Some(p50) = part(|latency| latency.p50_us) {
+        write!(
+            text,
+            "  closed loop us: p50 {} p99 {:.0} p99.9 {:.0} max {:.0}",
+            spread(Some(p50), 3),
+            median(part(|latency| latency.p99_us)),
+            median(part(|latency| latency.p999_us)),
+            median(part(|latency| latency.max_us)),
+        )
+        .ok();
+    }
+}
+
+fn runs_of<'a>(comparison: &'a Comparison, scenario: &str, target: &str) -> Vec<&'a Run> {
+    let wanted = |run: &&Run| run.scenario == scenario && run.target == target;
+    comparison.runs.iter().filter(wanted).collect()
+}
+
+/// CPU of the first target by that of another, round by round.
+fn ratios(first: &[&Run], other: &[&Run]) -> Option<Spread> {
+    Spread::of(first.iter().filter_map(|run| {
+        let peer = other.iter().find(|peer| peer.round == run.round)?;
+        Some(run.sample.cpu_ns / peer.sample.cpu_ns)
+    }))
+}
+
+fn median(spread: Option<Spread>) -> f64 {
+    spread.map_or(f64::NAN, |spread| spread.median)
+}
+
+fn spread(spread: Option<Spread>, digits: usize) -> String {
+    spread.map_or_else(String::new, |Spread { median, min, max }| {
+        let figure = |value| significant(value, digits);
+        format!("{} [{}-{}]", figure(median), figure(min), figure(max))
+    })
+}
+
+/// As many decimals as give this many digits in all.
+fn significant(value: f64, digits: usize) -> String {
+    let mut decimals = digits.saturating_sub(1);
+    let mut limit = 10.0;
+    while decimals > 0 && value.abs() >= limit {
+        (decimals, limit) = (decimals - 1, limit * 10.0);
+    }
+    format!("{value:.decimals$}")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
+fn bytes_to_mib(bytes: u64) -> f64 {
+    bytes as f64 / (1_024.0 * 1_024.0)
+}
+
+/// Everything, for machines.
+pub(crate) fn json(setting: &Setting, comparison: &Comparison) -> Result<String> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        setting: &'a Setting,
+        #[serde(flatten)]
+        comparison: &'a Comparison,
+    }
+    Ok(serde_json::to_string_pretty(&Document { setting, comparison })?)
+}
+
+/// One line per run under the names of its columns.
+pub(crate) fn csv(setting: &Setting, comparison: &Comparison) -> String {
+    let mut text = String::new();
+    for (idx, run) in comparison.runs.iter().enumerate() {
+        let (names, values): (Vec<_>, Vec<_>) = csv_fields(setting, run).into_iter().unzip();
+        if idx == 0 {
+            writeln!(text, "{}", names.join(",")).ok();
+        }
+        writeln!(text, "{}", values.join(",")).ok();
+    }
+    text
+}
+
+/// A figure that a scenario does not have is empty.
+fn csv_fields(setting: &Setting, run: &Run) -> Vec<(&'static str, String)> {
+    let Run { scenario, target, round, sample } = run;
+    let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    let latency = |figure: fn(&Latency) -> f64| optional(sample.latency.as_ref().map(figure));
+    vec![
+        ("date", setting.host.date.clone()),
+        ("kernel", setting.host.kernel.clone()),
+        ("scenario", scenario.clone()),
+        ("target", target.clone()),
+        ("round", round.to_string()),
+        ("unit", sample.unit.to_owned()),
+        ("operations", sample.operations.to_string()),
+        ("seconds", sample.seconds.to_string()),
+        ("cpu_ns", sample.cpu_ns.to_string()),
+        ("per_second", sample.per_second.to_string()),
+        ("cores_used", sample.cores_used.to_string()),
+        ("cores_wanted", sample.cores_wanted.to_string()),
+        ("client_cores_used", sample.client_cores_used.to_string()),
+        ("sleeps_per_1000", sample.sleeps_per_1000.to_string()),
+        ("rss_bytes", sample.rss_bytes.to_string()),
+        ("bytes_per_connection", optional(sample.bytes_per_connection)),
+        ("churn_per_second", optional(sample.churn_per_second)),
+        ("p50_us", latency(|latency| latency.p50_us)),
+        ("p99_us", latency(|latency| latency.p99_us)),
+        ("p999_us", latency(|latency| latency.p999_us)),
+        ("max_us", latency(|latency| latency.max_us)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_the_digits_asked_for() {
+        assert_eq!(significant(1.23456, 3), "1.23");
+        assert_eq!(significant(123.456, 4), "123.5");
+        assert_eq!(significant(98_765.4, 4), "98765");
+        assert_eq!(significant(0.251, 3), "0.25");
+    }
+}

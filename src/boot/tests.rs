@@ -1,0 +1,230 @@
+//! The life of the process with a data plane that only accepts and closes.
+
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Mutex;
+
+use ringbus_shard::options::Authenticator as _;
+
+use super::closing::Closing;
+use super::*;
+use crate::data_plane::StartError;
+
+/// Starts the real process around [`Closing`] and lets a script of signals drive it.
+struct Rehearsal {
+    dir: tempfile::TempDir,
+    flags: Vec<String>,
+    program: Program,
+}
+
+impl Rehearsal {
+    fn new(name: &str, flags: &[&str]) -> Self {
+        let program = Program::from_argv0(Some(&OsString::from(format!("/usr/sbin/{name}"))));
+        let dir = tempfile::tempdir().unwrap();
+        let common = ["-a", "127.0.0.1", "-p", "-1", "--shards", "1", "-T=false"];
+        let flags = common.iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
+        Self { dir, flags, program }
+    }
+
+    fn flags(&self) -> Flags {
+        let argv: Vec<OsString> = self.flags.iter().map(OsString::from).collect();
+        match cli::parse(&self.program, &argv) {
+            Ok(Invocation::Serve(flags)) => *flags,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Runs to the end; gives the outcome and the log, the process ID cut off its lines.
+    fn run(
+        &self,
+        plane: &dyn DataPlane,
+        mut next: impl FnMut(&Path) -> Trapped,
+    ) -> (Result<(), String>, Vec<String>) {
+        let path = self.dir.path().join("log");
+        let mut flags = self.flags();
+        flags.log_file = Some(path.clone());
+        let log = open_log(&flags).unwrap();
+        let host = Host { shards: flags.shards.unwrap(), ..Host::good() };
+        let server = Server { program: &self.program, flags, host, log: &log, plane };
+        let outcome = tracing::subscriber::with_default(log.clone(), || {
+            server.live(&mut || {
+                log.flush();
+                next(&path)
+            })
+        });
+        log.flush();
+        let pid = format!("[{}] ", std::process::id());
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(|line| line.strip_prefix(&pid).unwrap().to_owned());
+        (outcome, lines.collect())
+    }
+}
+
+const TERMINATED: Trapped = (Request::Stop, "terminated");
+
+fn address(log: &Path) -> SocketAddr {
+    let text = fs::read_to_string(log).unwrap();
+    let line = text.lines().find(|line| line.contains("Listening for client")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_lines_are_those_of_nats_server() {
+    let rehearsal = Rehearsal::new("nats-server", &["-n", "one"]);
+    let (outcome, lines) = rehearsal.run(&Closing, |log| {
+        let mut stream = TcpStream::connect(address(log)).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        TERMINATED
+    });
+    assert_eq!(outcome, Ok(()));
+    let own = env!("CARGO_PKG_VERSION");
+    let expected = [
+        "[INF] Starting nats-server",
+        "[INF]   Version:  2.15.1",
+        "[INF]   Git:      [",
+        "[INF]   Name:     one",
+        "[INF]   ID:       N",
+        &format!("[INF]   Ringbus:  {own}"),
+        "[INF]   Shards:   1 (cores ",
+        "[INF] Listening for client connections on 127.0.0.1:",
+        "[INF] Server is ready",
+        "[INF] Trapped \"terminated\" signal",
+        "[INF] Initiating Shutdown...",
+        "[INF] Server Exiting..",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line} is not {expected}");
+    }
+}
+
+#[test]
+fn by_its_own_name_it_says_what_it_is_compatible_with() {
+    let (outcome, lines) = Rehearsal::new("ringbus", &[]).run(&Closing, |_| TERMINATED);
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(lines[0], "[INF] Starting ringbus");
+    assert_eq!(lines[1], format!("[INF]   Version:  {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(lines[5], "[INF]   nats-server compatible: 2.15.1");
+}
+
+#[test]
+fn files_appear_with_the_server_and_the_ports_file_goes_with_it() {
+    let mut rehearsal = Rehearsal::new("nats-server", &[]);
+    let dir = rehearsal.dir.path().to_owned();
+    let pid_file = dir.join("pid");
+    let in_dir = ["--ports_file_dir", dir.to_str().unwrap(), "-P", pid_file.to_str().unwrap()];
+    rehearsal.flags.extend(in_dir.map(str::to_owned));
+    let pid = std::process::id();
+    let ports = dir.join(format!("nats-server_{pid}.ports"));
+    let (outcome, lines) = rehearsal.run(&Closing, |log| {
+        let expected = format!(r#"{{"nats":["nats://{}"]}}"#, address(log));
+        assert_eq!(fs::read_to_string(&ports).unwrap(), expected);
+        TERMINATED
+    });
+    assert_eq!(outcome, Ok(()));
+    assert!(!lines.iter().any(|line| line.contains("[ERR]")), "{lines:?}");
+    assert!(!ports.exists());
+    assert_eq!(fs::read_to_string(pid_file).unwrap(), pid.to_string());
+}
+
+#[test]
+fn signals_are_obeyed_in_order() {
+    let mut script = [
+        (Request::ReopenLog, "user defined signal 1"),
+        (Request::Reload, "hangup"),
+        (Request::LameDuck, "user defined signal 2"),
+    ]
+    .into_iter();
+    let rehearsal = Rehearsal::new("ringbus", &[]);
+    let (outcome, lines) = rehearsal.run(&Closing, |_| script.next().unwrap());
+    assert_eq!(outcome, Ok(()));
+    let ready = lines.iter().position(|line| line == "[INF] Server is ready").unwrap();
+    let expected = [
+        "[INF] Trapped \"user defined signal 1\" signal",
+        "[INF] File log re-opened",
+        "[INF] Trapped \"hangup\" signal",
+        "[WRN] Reload is not supported yet: this release has no configuration file",
+        "[INF] Trapped \"user defined signal 2\" signal",
+        "[INF] Entering lame duck mode, stop accepting new clients",
+        "[INF] Initiating Shutdown...",
+        "[INF] Server Exiting..",
+    ];
+    assert_eq!(lines[ready + 1..], expected);
+}
+
+#[test]
+fn what_prevents_a_start_is_said_in_one_line() {
+    let unused = |_: &Path| panic!("the server does not live");
+    let occupied = listen::listen(&Endpoint { host: "127.0.0.1".to_owned(), port: 0 }).unwrap();
+    let port = occupied.local_addr().unwrap().port();
+    let (outcome, _) = Rehearsal::new("ringbus", &["-p", &port.to_string()]).run(&Closing, unused);
+    let text = format!("\"listen tcp 127.0.0.1:{port}: bind: address already in use\"");
+    assert!(outcome.unwrap_err().contains(&text));
+
+    let (outcome, _) = Rehearsal::new("ringbus", &["-P", "/no/such/pid"]).run(&Closing, unused);
+    let text = "Could not write pidfile: open /no/such/pid: no such file or directory";
+    assert_eq!(outcome, Err(text.to_owned()));
+
+    let advertise = ["--client_advertise", "foo:bar"];
+    let (outcome, _) = Rehearsal::new("ringbus", &advertise).run(&Closing, unused);
+    let text = "Error setting server INFO with ClientAdvertise value of foo:bar, \
+                err=\"bar\" is not a port";
+    assert_eq!(outcome, Err(text.to_owned()));
+}
+
+/// Keeps what it was started with, and says that it cannot.
+#[derive(Default)]
+struct Refusing(Mutex<Option<StartOptions>>);
+
+impl DataPlane for Refusing {
+    fn start(&self, options: StartOptions) -> Result<Box<dyn Running>, StartError> {
+        *self.0.lock().unwrap() = Some(options);
+        Err(StartError("no ring".to_owned()))
+    }
+}
+
+#[test]
+fn the_data_plane_gets_what_the_flags_say() {
+    let flags = [
+        "--client_advertise",
+        "broker.example:80",
+        "--auth",
+        "t0ken",
+        "--spin",
+        "20",
+        "-DV",
+        "--max_traced_msg_len",
+        "64",
+        "--shards=3",
+        "-n",
+        "one",
+    ];
+    let plane = Refusing::default();
+    let (outcome, _) = Rehearsal::new("ringbus", &flags).run(&plane, |_| TERMINATED);
+    assert_eq!(outcome, Err("Can't start the shards: no ring".to_owned()));
+    let options = plane.0.into_inner().unwrap().unwrap();
+    assert_eq!(options.cores.len(), 3);
+    assert_eq!(options.spin.as_micros(), 20);
+    assert_eq!(options.traced_len_max, Some(64));
+    assert!(options.verbosity.debug && options.verbosity.trace);
+    assert!(options.auth.required());
+    assert_eq!(options.identity.server_name, "one");
+    assert_eq!((options.identity.host.as_str(), options.identity.port), ("broker.example", 80));
+    assert_eq!(options.limits, Limits::default());
+}
+
+#[test]
+fn a_host_that_lacks_something_is_refused_before_anything_is_touched() {
+    let rehearsal = Rehearsal::new("ringbus", &[]);
+    let mut flags = rehearsal.flags();
+    flags.log_file = Some(rehearsal.dir.path().join("log"));
+    let log = open_log(&flags).unwrap();
+    let host = Host { kernel: "5.15.0".to_owned(), ..Host::good() };
+    let server = Server { program: &rehearsal.program, flags, host, log: &log, plane: &Closing };
+    let why = server.live(&mut || TERMINATED).unwrap_err();
+    let expected = "this host cannot run the server: kernel: Linux 5.15.0; needed: Linux 6.1 or \
+                    newer. Install a newer kernel";
+    assert!(why.starts_with(expected), "{why}");
+}

@@ -1,0 +1,131 @@
+//! The door to the data plane: what the process hands it, and what the process may ask of it.
+//!
+//! A trait, so that everything around the data plane starts and stops in tests without io_uring.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringbus_shard::io;
+use ringbus_shard::limits::Limits;
+use ringbus_shard::options::{Authenticator as _, Options};
+use ringbus_shard::wire::info::Info;
+
+use crate::auth::Auth;
+use crate::cli::Verbosity;
+use crate::identity::Identity;
+use crate::observe::clients::ClientLog;
+
+/// Level of the stream API of the nats-server whose behaviour this is; clients decide by it what
+/// they may ask for once streams are there.
+const API_LEVEL: u64 = 5;
+
+/// All that a data plane needs to run.
+pub struct StartOptions {
+    /// One entry per shard: the core it is pinned to. A core may occur more than once.
+    pub cores: Vec<usize>,
+    /// Bound and listening; nothing was accepted from it yet.
+    pub listener: TcpListener,
+    /// What INFO says about this server.
+    pub identity: Identity,
+    /// What clients may do.
+    pub limits: Limits,
+    /// Who may connect.
+    pub auth: Arc<Auth>,
+    /// What is worth a log line.
+    pub verbosity: Verbosity,
+    /// Bytes of a traced message that are shown; `None` shows all.
+    pub traced_len_max: Option<usize>,
+    /// How long a shard looks for work before it sleeps.
+    pub spin: Duration,
+}
+
+/// A way to run shards.
+pub trait DataPlane {
+    /// Starts accepting. Returns when every shard runs.
+    ///
+    /// # Errors
+    /// Returns one line for the operator: what is missing, and how to get it.
+    fn start(&self, options: StartOptions) -> Result<Box<dyn Running>, StartError>;
+}
+
+/// A data plane that runs. One that cannot go on aborts the process: a server with a dead shard
+/// would keep clients waiting for ever.
+pub trait Running {
+    /// Clients connected at this moment.
+    fn connections(&self) -> usize;
+
+    /// Takes no new clients, and tells those that are here to go elsewhere.
+    fn lame_duck(&self);
+
+    /// Stops accepting, flushes and closes every connection, and ends the shards. Connections that
+    /// do not take their last bytes within `grace` are cut.
+    fn stop(self: Box<Self>, grace: Duration);
+}
+
+/// Why the data plane did not start.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The data plane of this product: one shard per core, see [`ringbus_shard`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shards;
+
+impl DataPlane for Shards {
+    fn start(&self, options: StartOptions) -> Result<Box<dyn Running>, StartError> {
+        let StartOptions { identity, limits, auth, verbosity, .. } = options;
+        let info = Info {
+            server_id: identity.server_id,
+            server_name: identity.server_name,
+            version: identity.version,
+            proto: 1,
+            git_commit: identity.git_commit.unwrap_or_default(),
+            go: identity.go,
+            host: identity.host,
+            port: identity.port,
+            headers: true,
+            auth_required: auth.required(),
+            api_level: API_LEVEL,
+            max_payload: i32::try_from(limits.payload).unwrap_or(i32::MAX),
+            ..Info::default()
+        };
+        let running = io::start(io::StartOptions {
+            cores: options.cores,
+            listener: options.listener,
+            options: Options {
+                info,
+                limits,
+                authenticator: auth,
+                trace: verbosity.trace,
+                traced_payload_max: options.traced_len_max.unwrap_or(usize::MAX),
+            },
+            spin: options.spin,
+            events: Box::new(|_| Box::new(ClientLog)),
+        });
+        running
+            .map(|running| Box::new(running) as Box<dyn Running>)
+            .map_err(|error| StartError(error.to_string()))
+    }
+}
+
+impl Running for io::Running {
+    fn connections(&self) -> usize {
+        Self::connections(self)
+    }
+
+    fn lame_duck(&self) {
+        Self::lame_duck(self);
+    }
+
+    fn stop(self: Box<Self>, grace: Duration) {
+        Self::stop(*self, grace);
+    }
+}

@@ -1,0 +1,98 @@
+//! What happens to clients, as log lines in the words of nats-server: people and tools search for
+//! them.
+
+use std::time::Duration;
+
+use ringbus_shard::error::{CloseReason, Quoted, Violation};
+use ringbus_shard::event::{ClientLabel, Event, EventSink, What};
+use ringbus_shard::ids::ShardId;
+use tracing::{debug, error, info, trace};
+
+use super::log::FATAL;
+
+/// Writes the events of one shard to the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientLog;
+
+impl EventSink for ClientLog {
+    fn record(&mut self, event: Event) {
+        let who = Who(&event.client);
+        match event.what {
+            What::Opened => debug!("{who} - Client connection created"),
+            What::Closed(reason) => closed(&who, reason),
+            What::Violated(violation) => violated(&who, &violation),
+            What::Unreadable(input) => {
+                error!("{who} - Client parser ERROR: proto={}", Quoted(&input));
+            }
+            What::SlowPending(most) => {
+                info!("{who} - Slow Consumer Detected: MaxPending of {most} Exceeded");
+            }
+            What::SlowDeadline(seconds, waiting) => info!(
+                "{who} - Slow Consumer Detected: WriteDeadline of {seconds}s exceeded with \
+                 {waiting} total bytes."
+            ),
+            What::SentError(text) => error!("{who} - Client Error {text}"),
+            What::Received(line) => trace!("{who} - <<- {line}"),
+            What::Sent(line) => trace!("{who} - ->> {line}"),
+        }
+    }
+
+    fn shard_failed(&mut self, shard: ShardId, reason: &str) {
+        error!(target: FATAL, "Shard {shard} failed: {reason}");
+        // The last thing this process does: the line must be out before it ends.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    fn accept_failed(&mut self, reason: &str, pause: Duration) {
+        let pause = pause.as_millis();
+        error!("Temporary Client Accept Error ({reason}), sleeping {pause}ms");
+    }
+}
+
+fn closed(who: &Who<'_>, reason: CloseReason) {
+    if reason == CloseReason::Stale {
+        debug!("{who} - Stale Client Connection - Closing");
+    }
+    debug!("{who} - Client connection closed: {reason}");
+}
+
+fn violated(who: &Who<'_>, violation: &Violation) {
+    match violation {
+        Violation::Authorization => error!("{who} - authentication error"),
+        Violation::AuthTimeout => error!("{who} - authentication timeout"),
+        Violation::MaxConnections => error!("{who} - maximum connections exceeded"),
+        Violation::MaxSubscriptions => error!("{who} - maximum subscriptions exceeded"),
+        Violation::ControlLine => error!("{who} - maximum control line exceeded"),
+        Violation::MaxPayload => error!("{who} - maximum payload exceeded"),
+        Violation::PublishTo(subject) => {
+            error!("{who} - Publish Violation - Subject {}", Quoted(subject));
+        }
+        Violation::ReplyOf(reply) => {
+            error!("{who} - Publish Violation - Reply {}", Quoted(reply));
+        }
+        Violation::SubscribeTo(pattern, _) | Violation::TooManyTokens(pattern) => {
+            error!("{who} - Subscription Violation - Subject {}", Quoted(pattern));
+        }
+        // Shown as unreadable input, as an operation, or as the reason of the close.
+        Violation::UnknownOperation
+        | Violation::Malformed
+        | Violation::Headers
+        | Violation::ClientProtocol
+        | Violation::NoRespondersWithoutHeaders
+        | Violation::Stale
+        | Violation::InvalidSubject
+        | Violation::InvalidPublishSubject
+        | Violation::PeerError => {}
+    }
+}
+
+/// A client at the head of its lines: `127.0.0.1:1234 - cid:5 - "v1.2:go:name" - "$G/user"`.
+struct Who<'a>(&'a ClientLabel);
+
+impl std::fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ClientLabel { id, peer, details } = self.0;
+        write!(f, "{peer} - cid:{id}")?;
+        if details.is_empty() { Ok(()) } else { write!(f, " - {details}") }
+    }
+}
