@@ -11,7 +11,6 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{ClientId, ConnId, ShardId};
-use crate::limits::TURN_OUTPUT_BYTES;
 use crate::session::Peer;
 
 use super::net::{ClientEnd, ServerEnd, Socket, Written};
@@ -265,7 +264,7 @@ impl Driver {
         match input {
             Input::Bytes(conn, bytes) => {
                 self.shard.on_bytes(around.now, conn, &bytes);
-                if self.shard.produced() >= TURN_OUTPUT_BYTES {
+                if self.shard.output_is_due() {
                     self.shard.commit(around.wake);
                     while let Some(conn) = self.shard.take_dirty() {
                         self.visit(around, conn);

@@ -1,5 +1,5 @@
-//! Two shards under arbitrary calls, decoded from bytes: whatever a driver, however strange, may do.
-//! Nothing may panic, and every bound holds.
+//! Two shards under arbitrary calls, decoded from bytes: whatever a driver, however strange, may
+//! do. Nothing may panic, and every bound holds.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -65,7 +65,13 @@ impl Pair {
         };
         let info = Info { headers: choices & 4 == 0, ..Info::default() };
         let trace = choices & 8 != 0;
-        let options = Arc::new(Options { info, limits, authenticator: Arc::new(Open), trace });
+        let options = Arc::new(Options {
+            info,
+            limits,
+            authenticator: Arc::new(Open),
+            trace,
+            traced_payload_max: 32,
+        });
         let capacity = Capacity {
             control_frames: 1 << (choices >> 4 & 3),
             lane_bytes: 1 << (choices >> 6 << 2),
@@ -84,7 +90,7 @@ impl Pair {
     fn call(&mut self, what: u8, whom: u8, size: u8, data: &mut VecDeque<u8>) {
         let side = usize::from(whom & 1);
         let (now, size) = (self.now, usize::from(size));
-        if what % 16 == 0 {
+        if what.is_multiple_of(16) {
             return self.open(side);
         }
         let conn = self.open[side].get(usize::from(whom >> 1) % CONNECTIONS_MAX).copied();

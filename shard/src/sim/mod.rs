@@ -1,8 +1,9 @@
-//! The twin of `io`: whole shards in one thread, under a clock and sockets that a seed decides about.
+//! The twin of `io`: whole shards in one thread, under a clock and sockets that a seed decides
+//! about.
 //!
-//! A run is a pure function of its seed: nothing here reads a clock, a file or the environment. What
-//! cannot happen here and can in production is only what the processor reorders: that is for loom, in
-//! `mesh`.
+//! A run is a pure function of its seed: nothing here reads a clock, a file or the environment.
+//! What cannot happen here and can in production is only what the processor reorders: that is for
+//! loom, in `mesh`.
 //!
 //! | file | what |
 //! | --- | --- |

@@ -1,5 +1,5 @@
-//! A socket as both of its ends see it: a queue of bytes each way, with a bounded window towards the
-//! client, and ends that close in every order.
+//! A socket as both of its ends see it: a queue of bytes each way, with a bounded window towards
+//! the client, and ends that close in every order.
 
 use std::collections::VecDeque;
 

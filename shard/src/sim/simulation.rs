@@ -1,5 +1,5 @@
-//! The loop of a simulation: somebody does something, some shard goes on, some client reads; now and
-//! then everything comes to rest. What must hold is checked all the time, or at rest.
+//! The loop of a simulation: somebody does something, some shard goes on, some client reads; now
+//! and then everything comes to rest. What must hold is checked all the time, or at rest.
 
 use std::time::Duration;
 
