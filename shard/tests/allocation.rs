@@ -71,7 +71,7 @@ impl Shards {
             limits: Limits::default(),
             authenticator: Arc::new(Open),
             trace: false,
-            traced_payload_max: 0,
+            traced_payload_max: 32,
         });
         let ends = mesh(count).into_iter();
         let shards = ends.map(|end| Shard::new(Arc::clone(&options), end, Now::ZERO, 1)).collect();

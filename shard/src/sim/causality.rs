@@ -74,7 +74,7 @@ impl Story {
 }
 
 /// How many orders each story is told in.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 300;
 
 #[test]
 fn who_was_told_of_a_subscription_can_publish_to_it() {
