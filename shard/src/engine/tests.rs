@@ -266,7 +266,8 @@ fn lame_duck_is_told_to_those_who_read_info_at_any_time() {
     let mut scene = Scene::new(Limits::default());
     let (new, old, silent) = (scene.client(), scene.open(), scene.open());
     scene.says(old, "CONNECT {\"verbose\":false,\"protocol\":0}\r\n");
-    (scene.hears(old), scene.hears(silent));
+    scene.hears(old);
+    scene.hears(silent);
     scene.shard.on_lame_duck();
     let heard = scene.hears(new);
     assert!(heard.starts_with("INFO {") && heard.contains("\"ldm\":true"), "{heard}");
