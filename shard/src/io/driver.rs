@@ -236,15 +236,21 @@ impl Driver {
         while let Ok(order) = self.parts.orders.try_recv() {
             match order {
                 Order::LameDuck => {
-                    self.parts.acceptor = None;
+                    self.refuse_newcomers();
                     self.parts.shard.on_lame_duck();
                 }
                 Order::Stop(grace) => {
-                    self.parts.acceptor = None;
+                    self.refuse_newcomers();
                     self.stop = Some(now.after(grace));
                     self.parts.shard.on_shutdown(now);
                 }
             }
+        }
+    }
+
+    fn refuse_newcomers(&mut self) {
+        if let Some(acceptor) = self.parts.acceptor.take() {
+            acceptor.close();
         }
     }
 
