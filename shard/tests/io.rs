@@ -3,6 +3,8 @@
 //! The runtime can fall asleep with work at hand when its own timers or wake-ups are used; the
 //! driver avoids both. These tests look for the stall that would show if it did not.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
