@@ -38,6 +38,15 @@ pub struct Flags {
     #[arg(help_heading = "Server options", long, short, value_name = "port", value_parser = port)]
     #[arg(help = "Port for clients; -1 picks a free one (default: 4222)")]
     pub port: Option<i32>,
+    #[arg(help_heading = "Server options", long, short, value_name = "file")]
+    #[arg(help = "Read this configuration file; flags win over it")]
+    pub config: Option<PathBuf>,
+    #[arg(help_heading = "Server options", long = "check", short = 't', value_parser = switch)]
+    #[arg(help = "Check that file and exit")]
+    pub check_config: Option<bool>,
+    #[arg(help_heading = "Server options", long = "dump-config", value_parser = switch)]
+    #[arg(help = "Show what all settings come to, and why, and exit")]
+    pub dump_config: Option<bool>,
     #[arg(help_heading = "Server options", long = "name", short = 'n', value_name = "name")]
     #[arg(alias = "server_name", help = "Name of the server, without spaces (default: its ID)")]
     pub name: Option<String>,
@@ -121,26 +130,32 @@ pub struct Verbosity {
     pub trace_verbose: bool,
 }
 
+/// What the flags say of it; `None` leaves it to the configuration file.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(missing_docs, reason = "as in Verbosity")]
+pub struct VerbosityAsked {
+    pub debug: Option<bool>,
+    pub trace: Option<bool>,
+    pub trace_verbose: Option<bool>,
+}
+
 impl Flags {
     /// What `-D`, `-V`, `-DV`, `-VV` and `-DVV` come to together. A combined flag overrides its
     /// parts, also when it is switched off.
     #[must_use]
-    pub fn verbosity(&self) -> Verbosity {
-        let mut verbosity = Verbosity {
-            debug: self.debug.unwrap_or(false),
-            trace: self.trace.unwrap_or(false),
-            trace_verbose: false,
-        };
-        if let Some(on) = self.debug_trace {
-            verbosity = Verbosity { debug: on, trace: on, ..verbosity };
+    pub fn verbosity(&self) -> VerbosityAsked {
+        let mut asked =
+            VerbosityAsked { debug: self.debug, trace: self.trace, trace_verbose: None };
+        if self.debug_trace.is_some() {
+            (asked.debug, asked.trace) = (self.debug_trace, self.debug_trace);
         }
-        if let Some(on) = self.debug_trace_verbose {
-            verbosity = Verbosity { debug: on, trace: on, trace_verbose: on };
+        if let all @ Some(_) = self.debug_trace_verbose {
+            asked = VerbosityAsked { debug: all, trace: all, trace_verbose: all };
         }
-        if let Some(on) = self.trace_verbose {
-            verbosity = Verbosity { trace: on, trace_verbose: on, ..verbosity };
+        if self.trace_verbose.is_some() {
+            (asked.trace, asked.trace_verbose) = (self.trace_verbose, self.trace_verbose);
         }
-        verbosity
+        asked
     }
 
     /// Rules that no single value can break.
@@ -162,7 +177,7 @@ impl Flags {
 
 /// Whether nats-server would take this for a hash. Were it taken as plain text here, the hash
 /// itself would open the server.
-fn is_bcrypt(secret: &str) -> bool {
+pub(crate) fn is_bcrypt(secret: &str) -> bool {
     ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.starts_with(prefix))
 }
 

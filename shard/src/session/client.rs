@@ -223,7 +223,8 @@ impl ClientSession {
 
     /// Everybody reached has fallen behind: wait a moment for them, and only for a moment.
     pub fn stall(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
-        if self.halt.is_some() || self.phase == Phase::Closed {
+        let stalls = exchange.options.limits.stalls;
+        if !stalls || self.halt.is_some() || self.phase == Phase::Closed {
             return Flow::Next;
         }
         let at = now.after(STALL_PAUSE);

@@ -1,0 +1,1 @@
+//! Golden tests: a configuration and what it comes to.
