@@ -80,6 +80,9 @@ fn configured(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<
         if !problems.warnings.is_empty() {
             return Err(problems.to_string());
         }
+        for note in &problems.notes {
+            let _ = writeln!(io::stderr(), "{note}");
+        }
         let (name, path) = (program.name(), path.display());
         let _ = writeln!(io::stderr(), "{name}: configuration file {path} is valid ({digest})");
         return Ok(ExitCode::SUCCESS);

@@ -40,6 +40,7 @@ pub struct Flags {
     pub port: Option<i32>,
     #[arg(help_heading = "Server options", long, short, value_name = "file")]
     #[arg(help = "Read this configuration file; flags win over it")]
+    #[arg(value_parser = path)]
     pub config: Option<PathBuf>,
     #[arg(help_heading = "Server options", long = "check", short = 't', value_parser = switch)]
     #[arg(help = "Check that file and exit")]
@@ -52,9 +53,11 @@ pub struct Flags {
     pub name: Option<String>,
     #[arg(help_heading = "Server options", long = "pid", short = 'P', value_name = "file")]
     #[arg(help = "Write the process ID to this file")]
+    #[arg(value_parser = path)]
     pub pid_file: Option<PathBuf>,
     #[arg(help_heading = "Server options", long = "ports_file_dir", value_name = "dir")]
     #[arg(help = "Write its URLs to <program>_<pid>.ports in this directory")]
+    #[arg(value_parser = path)]
     pub ports_file_dir: Option<PathBuf>,
     #[arg(help_heading = "Server options", long = "client_advertise", value_name = "host[:port]")]
     #[arg(help = "Address that clients are told to connect to")]
@@ -75,6 +78,7 @@ pub struct Flags {
 
     #[arg(help_heading = "Logging options", long = "log", short, value_name = "file")]
     #[arg(help = "Log to this file instead of standard error")]
+    #[arg(value_parser = path)]
     pub log_file: Option<PathBuf>,
     #[arg(help_heading = "Logging options", long, short = 'T', value_parser = switch)]
     #[arg(help = "Put the time into log lines (default: true)")]
@@ -190,6 +194,12 @@ fn port(text: &str) -> Result<i32, String> {
         .filter(|port| (-1..=65535).contains(port))
         .and_then(|port| i32::try_from(port).ok())
         .ok_or_else(|| "a port is 1 to 65535, -1 for a free one, or 0 for the default".to_owned())
+}
+
+/// An empty path asks for nothing, where clap would find it missing.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that clap asks of a value parser")]
+fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
 }
 
 fn shards(text: &str) -> Result<usize, String> {

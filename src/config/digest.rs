@@ -9,10 +9,14 @@ use super::value::{Entry, Map, Value};
 
 /// `sha256:` and 64 hexadecimal digits.
 pub(super) fn digest(map: &Map) -> String {
+    let json = json(map) + "\n";
+    format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(json.as_bytes())))
+}
+
+pub(super) fn json(map: &Map) -> String {
     let mut json = String::new();
     write_map(&mut json, map);
-    json.push('\n');
-    format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(json.as_bytes())))
+    json
 }
 
 fn write_map(json: &mut String, map: &Map) {

@@ -41,3 +41,18 @@ pub fn config(data: &[u8]) {
         Err(problems) => assert!(!problems.errors.is_empty()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn corpus_of_config() {
+        let corpus =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/config");
+        let entries: Vec<_> = corpus.read_dir().expect("the corpus is there").collect();
+        assert!(entries.len() >= 5, "{} files in {}", entries.len(), corpus.display());
+        for entry in entries {
+            let path = entry.expect("the corpus can be listed").path();
+            super::config(&std::fs::read(&path).expect("a file of the corpus can be read"));
+        }
+    }
+}

@@ -2,12 +2,10 @@
 //!
 //! They are known down to the last nested one, so that a misspelling is told from a missing
 //! feature. A value that asks for nothing (`jetstream: false`, `cluster {}`) passes; any other
-//! stops the start, because a server that silently drops `tls` does harm. So do the keys whose
-//! effect nobody could see without a feature that is missing.
+//! stops the start, because a server that silently drops `tls` does harm.
 
 use super::problem::Report;
 use super::reader::{Field, Reader, unknown};
-use super::setting::{Origin, Setting};
 use super::value::{Map, Value};
 
 use super::nested::{self, Keys, Shape};
@@ -33,18 +31,6 @@ const fn feature(
 
 fn never(_: &Value) -> bool {
     false
-}
-
-fn any_bool(value: &Value) -> bool {
-    matches!(value, Value::Bool(_))
-}
-
-fn any_integer(value: &Value) -> bool {
-    matches!(value, Value::Integer(_))
-}
-
-fn any_text(value: &Value) -> bool {
-    matches!(value, Value::Text(_))
 }
 
 fn is_false(value: &Value) -> bool {
@@ -92,11 +78,11 @@ const ANY: Shape = Shape::Any;
 pub(super) const TOP: &[Feature] = &[
     feature(&["trace_headers"], "tracing headers without payloads", ANY, is_false),
     feature(&["mappings", "maps"], "subject mapping", nested::MAPPINGS, is_empty),
-    feature(&["accounts"], "accounts", Shape::MapOf(nested::ACCOUNT), is_empty),
+    feature(&["accounts"], "more than one account", Shape::MapOf(nested::ACCOUNT), is_empty),
     feature(&["default_sentinel"], "operator mode", ANY, is_empty),
     feature(&["cluster"], "clustering", Shape::Map(nested::CLUSTER), is_empty),
     feature(&["gateway"], "a gateway", Shape::Map(nested::GATEWAY), is_empty),
-    feature(&["leaf", "leafnodes"], "leaf nodes", Shape::Map(nested::LEAF), is_empty),
+    feature(&["leaf", "leafnodes"], "the leaf node protocol", Shape::Map(nested::LEAF), is_empty),
     feature(&["jetstream"], "JetStream", Shape::Map(nested::JETSTREAM), is_disabled),
     feature(&["logfile_size_limit", "log_size_limit"], "rotation of the log file", ANY, is_zero),
     feature(&["logfile_max_num", "log_max_num"], "rotation of the log file", ANY, is_zero),
@@ -130,26 +116,24 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["mqtt"], "MQTT", Shape::Map(nested::MQTT), is_empty),
     feature(&["feature_flags"], "a feature flag", ANY, is_empty),
     feature(&["default_js_domain"], "JetStream", ANY, is_empty),
-    feature(&["proxies"], "trusted proxies", Shape::Map(nested::PROXIES), is_empty),
-    // Nobody can see the effect of these before clustering, JetStream, TLS and so on are there.
-    feature(&["allow_non_tls"], "any other value", ANY, any_bool),
-    feature(&["connect_error_reports"], "any other value", ANY, any_integer),
-    feature(&["reconnect_error_reports"], "any other value", ANY, any_integer),
-    feature(&["max_closed_clients"], "any other value", ANY, any_integer),
-    feature(&["store_dir", "storedir"], "any other value", ANY, any_text),
-    feature(&["no_system_account", "no_system", "no_sys_acc"], "any other value", ANY, any_bool),
+    feature(&["proxies"], "a trusted proxy", Shape::Map(nested::PROXIES), is_empty),
+    feature(&["http"], "monitoring over HTTP", ANY, is_zero),
+    feature(&["https"], "monitoring over HTTP", ANY, is_zero),
+    feature(&["http_port", "monitor_port"], "monitoring over HTTP", ANY, is_zero),
+    feature(&["https_port"], "monitoring over HTTP", ANY, is_zero),
+    feature(&["system_account", "system"], "a system account", ANY, is_empty),
 ];
 
 /// Keys of the `authorization` block.
 pub(super) const AUTHORIZATION: &[Feature] = &[
     feature(
         &["default_permissions", "default_permission", "permissions"],
-        "permissions",
+        "a restriction to subjects",
         Shape::Map(nested::PERMISSIONS),
         is_empty,
     ),
     feature(&["auth_callout", "auth_hook"], "auth callout", Shape::Map(nested::CALLOUT), never),
-    feature(&["proxy_required"], "trusted proxies", ANY, is_false),
+    feature(&["proxy_required"], "a trusted proxy", ANY, is_false),
 ];
 
 /// Keys of a user in it.
@@ -157,7 +141,7 @@ pub(super) const USER: &[Feature] = &[
     feature(&["nkey"], "an nkey", ANY, is_empty),
     feature(
         &["permissions", "permission", "authorization"],
-        "permissions",
+        "a restriction to subjects",
         Shape::Map(nested::PERMISSIONS),
         is_empty,
     ),
@@ -167,7 +151,7 @@ pub(super) const USER: &[Feature] = &[
         ANY,
         is_empty,
     ),
-    feature(&["proxy_required"], "trusted proxies", ANY, is_false),
+    feature(&["proxy_required"], "a trusted proxy", ANY, is_false),
 ];
 
 /// Takes the keys of `features` and refuses those that ask for something.
@@ -183,16 +167,15 @@ pub(super) fn refuse(reader: &mut Reader<'_>, features: &'static [Feature]) {
     }
 }
 
-/// Refuses a setting that was read but is not obeyed yet.
-pub(super) fn refuse_setting<T>(
-    report: &Report,
-    key: &str,
-    what: &str,
-    setting: &Setting<Option<T>>,
-) {
-    if let (Some(_), Origin::File(at)) = (&**setting, setting.origin()) {
-        report.error(at, format!("key {key:?}: {what} is not supported yet"));
-    }
+/// Takes the keys whose effect nobody could see without clustering, JetStream, TLS and so on. Only
+/// their type matters.
+pub(super) fn pass_over(reader: &mut Reader<'_>) {
+    reader.optional::<bool>(&["allow_non_tls"]);
+    reader.optional::<bool>(&["no_system_account", "no_system", "no_sys_acc"]);
+    reader.optional::<i64>(&["connect_error_reports"]);
+    reader.optional::<i64>(&["reconnect_error_reports"]);
+    reader.optional::<i64>(&["max_closed_clients"]);
+    reader.optional::<&str>(&["store_dir", "storedir"]);
 }
 
 /// Reports the unknown keys of a value that has this shape.

@@ -404,7 +404,7 @@ fn float(text: &str, at: &Spot) -> Result<Value, Problem> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(Value::Float(number)),
         _ => {
-            let text = format!("the number {text} is too large");
+            let text = "the number is too large".to_owned();
             Err(Problem { at: Some(at.clone()), text })
         }
     }

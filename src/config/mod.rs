@@ -139,6 +139,7 @@ fn settings(map: &Map, file: Option<FileUsed>, flags: &Flags, report: &Report) -
         monitoring: Monitoring::read(&mut reader),
     };
     later::refuse(&mut reader, later::TOP);
+    later::pass_over(&mut reader);
     reader.finish();
     check::check(&settings, report);
     settings

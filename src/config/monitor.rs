@@ -1,7 +1,7 @@
-//! Monitoring over HTTP, and the account of the system.
+//! Monitoring over HTTP, and the account of the system: read here, refused in `later` until they
+//! are served.
 
 use super::dump::Dump;
-use super::later;
 use super::listen::{Address, Port, non_empty};
 use super::reader::{Found, Reader};
 use super::setting::Setting;
@@ -39,7 +39,7 @@ impl Monitoring {
             })
         };
         let some = |found: Option<Found<Port>>| found.map(|found| found.map(Some));
-        let monitoring = Self {
+        Self {
             host: host.map(non_empty),
             http: port(some(http), some(http_port)),
             https: port(some(https), some(https_port)),
@@ -49,17 +49,7 @@ impl Monitoring {
             system_account: Setting::new(String::new())
                 .or_file(reader.optional(&["system_account", "system"]))
                 .map(non_empty),
-        };
-        monitoring.refuse(reader);
-        monitoring
-    }
-
-    /// Nothing of this is served yet.
-    fn refuse(&self, reader: &Reader<'_>) {
-        let report = reader.report();
-        later::refuse_setting(report, "http", "monitoring over HTTP", &self.http);
-        later::refuse_setting(report, "https", "monitoring over HTTP", &self.https);
-        later::refuse_setting(report, "system_account", "a system account", &self.system_account);
+        }
     }
 
     pub(super) fn show(&self, dump: &mut Dump) {

@@ -29,6 +29,9 @@ const CHAIN_MAX: usize = 20;
 /// Values of a configuration, repeated uses of a variable counted.
 const VALUES_MAX: usize = 1_000_000;
 
+/// Included files and environment variables read in all.
+const TEXTS_MAX: usize = 1000;
+
 /// A variable that begins like this is a password hash that somebody forgot to quote.
 const BCRYPT: &str = "2a$";
 
@@ -51,6 +54,7 @@ struct Shared<'w> {
     /// The environment variables being read, outermost first.
     variables: Vec<String>,
     values_left: usize,
+    texts_left: usize,
     /// Maps and lists around this place.
     depth: usize,
 }
@@ -122,10 +126,7 @@ impl Parser<'_, '_, '_> {
             match self.cursor.peek() {
                 None => return Ok(()),
                 Some('/') => return self.cursor.fault("a comment begins with '#' or '//'"),
-                Some('{') => {
-                    self.cursor.bump();
-                    self.braces()?;
-                }
+                Some('{') => self.braces()?,
                 Some(_) => {
                     if self.entry(false)? {
                         self.after_top_entry()?;
@@ -154,10 +155,11 @@ impl Parser<'_, '_, '_> {
         }
     }
 
-    /// The entries inside braces that belong to no key, the first one taken. The end of the file
-    /// closes them too, as with nats-server, but that is noted.
+    /// The entries inside braces that belong to no key. The end of the file closes them too, as
+    /// with nats-server, but that is noted.
     fn braces(&mut self) -> Result<(), Problem> {
         let opened = self.cursor.spot();
+        self.cursor.bump();
         let mut depth = 1;
         while depth > 0 {
             self.cursor.skip_whitespace_and_comments();
@@ -310,6 +312,15 @@ impl Parser<'_, '_, '_> {
         Ok(())
     }
 
+    /// Takes one from the number of texts there may be.
+    fn count_text(&mut self) -> Result<(), Problem> {
+        match self.shared.texts_left.checked_sub(1) {
+            Some(left) => self.shared.texts_left = left,
+            None => return self.cursor.fault("too many files and variables are read"),
+        }
+        Ok(())
+    }
+
     fn nested(
         &mut self,
         read: impl FnOnce(&mut Self, Spot) -> Result<Value, Problem>,
@@ -395,6 +406,7 @@ impl Parser<'_, '_, '_> {
         } else if self.shared.variables.len() == CHAIN_MAX {
             self.error(at, format!("more than {CHAIN_MAX} variables refer to each other"));
         } else if let Some(text) = self.shared.world.variable(name) {
+            self.count_text()?;
             return Ok(self.environment(name, &text, at));
         } else {
             self.error(
@@ -441,7 +453,7 @@ impl Parser<'_, '_, '_> {
             self.error(at, format!("more than {CHAIN_MAX} files include each other"));
             return Ok(());
         }
-        self.count(1)?;
+        self.count_text()?;
         let text = match self.shared.world.read(&path) {
             Ok(text) => text,
             Err(error) => {

@@ -154,9 +154,7 @@ impl FromField<'_> for i64 {
     fn read(field: Field<'_>) -> Option<Self> {
         match field.value {
             Value::Integer(number) => Some(*number),
-            Value::Text(_) => {
-                field.expected("an integer, without quotes and with a unit such as kb or MB")
-            }
+            Value::Text(_) => field.expected("an integer without quotes"),
             _ => field.expected("an integer"),
         }
     }
