@@ -38,9 +38,15 @@ const BCRYPT: &str = "2a$";
 /// Reads `text`, the content of `file`. What is wrong is in the report; what can be understood is
 /// in the map.
 pub(super) fn parse(file: &Path, text: &[u8], world: &dyn Surroundings, report: &Report) -> Map {
-    let files = vec![include::clean(file)];
-    let mut shared =
-        Shared { world, report, files, variables: Vec::new(), values_left: VALUES_MAX, depth: 0 };
+    let mut shared = Shared {
+        world,
+        report,
+        files: vec![include::clean(file)],
+        variables: Vec::new(),
+        values_left: VALUES_MAX,
+        texts_left: TEXTS_MAX,
+        depth: 0,
+    };
     let name: Arc<str> = file.to_string_lossy().into();
     parse_file(&mut shared, name, text)
 }
