@@ -279,7 +279,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn pick(&mut self, from: &[&'static str]) -> &'static str {
         let choice = usize::from(*self.choices.next().unwrap());
-        from[choice % from.len()]
+        from.get(choice % from.len()).unwrap()
     }
 
     fn key(&mut self, key: &str) -> String {

@@ -1,6 +1,6 @@
 //! Golden tests: a configuration and what it comes to.
 //!
-//! `tests/broken.txt` has configurations with every line that the operator reads, `tests/good.txt`
+//! `broken.txt` has configurations with every line that the operator reads, `good.txt`
 //! has others with the settings that differ from the defaults.
 
 mod grammar;
@@ -74,7 +74,7 @@ fn cases(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str
 #[test]
 fn broken_configurations_say_what_is_wrong_and_where() {
     let mut count = 0;
-    for (title, config, expected) in cases(include_str!("tests/broken.txt")) {
+    for (title, config, expected) in cases(include_str!("broken.txt")) {
         let problems = outcome(config).expect_err(title);
         assert_eq!(format!("{problems}\n"), expected, "{title}");
         count += 1;
@@ -84,7 +84,7 @@ fn broken_configurations_say_what_is_wrong_and_where() {
 
 #[test]
 fn good_configurations_come_to_settings() {
-    for (title, config, expected) in cases(include_str!("tests/good.txt")) {
+    for (title, config, expected) in cases(include_str!("good.txt")) {
         let loaded = outcome(config).unwrap_or_else(|problems| panic!("{title}: {problems}"));
         let mut lines = String::new();
         for line in loaded.settings.dump().lines().filter(|line| line.contains(".conf:")) {
