@@ -8,6 +8,7 @@
 //! | `names`, `listen`, `log`, … | fields and flags | one struct of [`Setting`]s per section |
 //! | `later`, `nested` | what is left | a refusal, if it asks for a missing feature |
 //! | `check` | all sections | contradictions |
+//! | `reload` | settings in force and new ones | what to do, or why not |
 //!
 //! Everything but [`load`] is a pure function: files and the environment are behind
 //! [`Surroundings`]. All problems of a run are reported together, and a configuration with an
@@ -34,10 +35,12 @@ mod nested;
 mod parser;
 mod problem;
 mod reader;
+mod reload;
 mod setting;
 mod units;
 mod value;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +53,7 @@ pub use self::log::Logging;
 pub use self::monitor::Monitoring;
 pub use self::names::Names;
 pub use self::problem::{Problem, Problems, Spot};
+pub use self::reload::{Refused, ReloadStep, Revoked, diff};
 pub use self::setting::{Origin, Setting};
 
 use self::dump::Dump;
@@ -154,6 +158,10 @@ impl Settings {
     /// Every setting with its value and its origin, secrets not shown.
     #[must_use]
     pub fn dump(&self) -> String {
+        self.shown().to_string()
+    }
+
+    fn shown(&self) -> Dump {
         let Self { file, names, listen, log, limits, auth, life, monitoring } = self;
         let mut dump = Dump::default();
         if let Some(FileUsed { path, digest }) = file {
@@ -166,7 +174,12 @@ impl Settings {
         auth.show(&mut dump);
         life.show(&mut dump);
         monitoring.show(&mut dump);
-        dump.into_text()
+        dump
+    }
+
+    /// The values alone, as the dump shows them.
+    fn texts(&self) -> HashMap<&'static str, String> {
+        self.shown().into_texts()
     }
 }
 

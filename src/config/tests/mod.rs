@@ -5,6 +5,7 @@
 
 mod grammar;
 mod merge;
+mod reload;
 
 use std::collections::HashMap;
 use std::io;
