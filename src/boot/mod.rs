@@ -128,6 +128,7 @@ fn open_log(settings: &Settings) -> Result<Log, String> {
     let file: Option<PathBuf> = (*settings.log.file).clone();
     let options = LogOptions {
         file: file.clone(),
+        rotation: settings.log.rotation(),
         time: *settings.log.time,
         utc: *settings.log.utc,
         verbosity: settings.log.verbosity(),

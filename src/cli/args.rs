@@ -80,6 +80,9 @@ pub struct Flags {
     #[arg(help = "Log to this file instead of standard error")]
     #[arg(value_parser = path)]
     pub log_file: Option<PathBuf>,
+    #[arg(help_heading = "Logging options", long = "log_size_limit", value_name = "bytes")]
+    #[arg(value_parser = whole, help = "Put the log file aside at this size (default: never)")]
+    pub log_size_limit: Option<i64>,
     #[arg(help_heading = "Logging options", long, short = 'T', value_parser = switch)]
     #[arg(help = "Put the time into log lines (default: true)")]
     pub logtime: Option<bool>,
@@ -215,6 +218,10 @@ fn spin(text: &str) -> Result<Duration, String> {
         .map(Duration::from_micros)
         .filter(|time| *time <= SPIN_MAX)
         .ok_or_else(|| format!("microseconds to spin are 0 to {}", SPIN_MAX.as_micros()))
+}
+
+fn whole(text: &str) -> Result<i64, String> {
+    go_style::integer(text).ok_or_else(|| "it must be a whole number".to_owned())
 }
 
 fn length(text: &str) -> Result<usize, String> {

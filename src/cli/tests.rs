@@ -181,7 +181,6 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
         "--syslog",
         "-r x",
         "--remote_syslog x",
-        "--log_size_limit 1",
         "--profile 1",
     ] {
         assert!(refusal(argv).contains(" is not supported "), "{argv}");

@@ -6,6 +6,7 @@ use super::dump::Dump;
 use super::reader::Reader;
 use super::setting::Setting;
 use crate::cli::{Flags, Verbosity};
+use crate::observe::log::RotationOptions;
 
 /// The log.
 #[derive(Clone, Debug)]
@@ -22,6 +23,10 @@ pub struct Logging {
     pub utc: Setting<bool>,
     /// A file instead of standard error.
     pub file: Setting<Option<PathBuf>>,
+    /// The size at which that file is put aside.
+    pub file_bytes_max: Setting<Option<u64>>,
+    /// How many such files are kept, the current one counted.
+    pub files_max: Setting<Option<usize>>,
     /// Bytes of a message that a trace shows; `None` shows all.
     pub traced_len_max: Setting<Option<usize>>,
 }
@@ -48,11 +53,25 @@ impl Logging {
                 .or_file(reader.optional(&["logfile", "log_file"]))
                 .or_flag("--log", flags.log_file.clone())
                 .map(some_path),
+            file_bytes_max: Setting::new(0)
+                .or_file(reader.optional(&["logfile_size_limit", "log_size_limit"]))
+                .or_flag("--log_size_limit", flags.log_size_limit)
+                .map(|size| u64::try_from(size).ok().filter(|size| *size > 0)),
+            files_max: Setting::new(0)
+                .or_file(reader.optional::<i64>(&["logfile_max_num", "log_max_num"]))
+                .map(|count| usize::try_from(count).ok().filter(|count| *count > 0)),
             traced_len_max: Setting::new(0)
                 .or_file(traced_len)
                 .or_flag("--max_traced_msg_len", flag_len)
                 .map(|len| usize::try_from(len).ok().filter(|len| *len > 0)),
         }
+    }
+
+    /// When the log file is put aside, if ever.
+    #[must_use]
+    pub fn rotation(&self) -> Option<RotationOptions> {
+        let bytes_max = (*self.file_bytes_max)?;
+        Some(RotationOptions { bytes_max, files_max: *self.files_max })
     }
 
     /// How much is logged.
@@ -62,13 +81,16 @@ impl Logging {
     }
 
     pub(super) fn show(&self, dump: &mut Dump) {
-        let Self { debug, trace, trace_verbose, time, utc, file, traced_len_max } = self;
+        let Self { debug, trace, trace_verbose, time, utc, .. } = self;
         dump.plain("debug", debug);
         dump.plain("trace", trace);
         dump.plain("trace_verbose", trace_verbose);
         dump.plain("logtime", time);
         dump.plain("logtime_utc", utc);
+        let Self { file, file_bytes_max, files_max, traced_len_max, .. } = self;
         dump.optional_path("log_file", file);
+        dump.number_or_none("logfile_size_limit", file_bytes_max, "0");
+        dump.number_or_none("logfile_max_num", files_max, "0");
         dump.number_or_none("max_traced_msg_len", traced_len_max, "0");
     }
 }

@@ -68,6 +68,8 @@ pub(super) const FIXED: &[&str] = &[
     "server_name",
     "host",
     "port",
+    "logfile_size_limit",
+    "logfile_max_num",
     "max_pending",
     "max_subscriptions",
     "max_subscription_tokens",

@@ -35,13 +35,13 @@ authorization { user: ann, password: a }
 fn flags_win_over_the_file_and_say_so() {
     let argv = "-a ::1 -p 4444 -n of_flag --client_advertise of.flag:2 -D=false -V=false -T \
                 --logtime_utc=false -l /flag.log -P /flag.pid --ports_file_dir /flag \
-                --max_traced_msg_len 20 --user bob --pass b";
+                --max_traced_msg_len 20 --log_size_limit 9 --user bob --pass b";
     let both = settings(FULL, argv).dump();
     let flags = settings("debug: true", argv).dump();
     let changed: Vec<&str> = both.lines().filter(|line| line.contains("# flag")).collect();
     let expected: Vec<&str> = flags.lines().filter(|line| line.contains("# flag")).collect();
     assert_eq!(changed, expected);
-    assert_eq!(changed.len(), 14, "{changed:#?}");
+    assert_eq!(changed.len(), 15, "{changed:#?}");
     assert!(!both.lines().skip(1).any(|line| line.contains("# a.conf:")), "{both}");
 }
 
@@ -141,7 +141,7 @@ fn the_dump_shows_every_setting_and_no_secret() {
         assert!(lines.contains(&line), "{line} is not in\n{dump}");
     }
     assert!(!dump.contains("s3cr3t"));
-    assert_eq!(lines.len(), 39, "{dump}");
+    assert_eq!(lines.len(), 41, "{dump}");
 }
 
 #[test]
