@@ -119,6 +119,9 @@ pub struct Limits {
     pub write_deadline: Duration,
     /// A client that must authenticate has this long to do so (`authorization.timeout`).
     pub auth_timeout: Duration,
+    /// Whether a publisher is paused while all its receivers have fallen behind; else they become
+    /// slow consumers sooner (`no_fast_producer_stall`).
+    pub stalls: bool,
 }
 
 impl Default for Limits {
@@ -135,6 +138,7 @@ impl Default for Limits {
             pings_out: 2,
             write_deadline: Duration::from_secs(10),
             auth_timeout: Duration::from_secs(2),
+            stalls: true,
         }
     }
 }

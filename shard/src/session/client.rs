@@ -241,7 +241,8 @@ impl ClientSession {
         if active {
             self.keepalive.heard(now);
         }
-        if flow == Flow::Next && self.reach.behind && !self.reach.keeping_up {
+        let behind = self.reach.behind && !self.reach.keeping_up;
+        if flow == Flow::Next && behind && exchange.options.limits.stalls {
             return (done, need, self.stall(exchange, now));
         }
         if let Flow::Retry(halt) = flow {
