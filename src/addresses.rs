@@ -1,4 +1,4 @@
-//! The addresses under which this host can be reached, as the ports file and INFO list them.
+//! The addresses under which this host can be reached, as the ports file lists them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -38,28 +38,6 @@ pub fn urls(scheme: &str, listener: SocketAddr, interfaces: &[IpAddr]) -> Vec<St
     } else {
         vec![url(&listener.ip())]
     }
-}
-
-/// What clients are told to connect to, as `host:port`: what the operator advertises, else the host
-/// that was asked for, else (all interfaces) every address that other hosts can use.
-#[must_use]
-pub fn connect_urls(host: &str, port: u16, interfaces: &[IpAddr]) -> Vec<String> {
-    match host.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => {
-            let reachable = interfaces.iter().filter(|ip| is_global_unicast(ip));
-            reachable.map(|ip| join(&ip.to_string(), port)).collect()
-        }
-        _ => vec![join(host, port)],
-    }
-}
-
-/// Neither loopback, link-local, multicast, unspecified nor broadcast.
-fn is_global_unicast(ip: &IpAddr) -> bool {
-    let local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    !(local || ip.is_loopback() || ip.is_multicast() || ip.is_unspecified())
 }
 
 /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`; without a port, or with port 0 or -1, it is
@@ -107,14 +85,6 @@ mod tests {
         assert_eq!(urls("nats", "[::]:9".parse().unwrap(), &interfaces()), expected);
         let one = urls("nats", "127.0.0.1:9".parse().unwrap(), &interfaces());
         assert_eq!(one, ["nats://127.0.0.1:9"]);
-    }
-
-    #[test]
-    fn clients_are_told_what_other_hosts_can_use() {
-        let all = connect_urls("0.0.0.0", 9, &interfaces());
-        assert_eq!(all, ["192.0.2.2:9", "[fd00::2]:9"]);
-        assert_eq!(connect_urls("::1", 9, &interfaces()), ["[::1]:9"]);
-        assert_eq!(connect_urls("broker.example", 9, &[]), ["broker.example:9"]);
     }
 
     #[test]

@@ -7,9 +7,6 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use nix::sched::{CpuSet, sched_getaffinity};
-use nix::unistd::Pid;
-
 /// What the host grants.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Cores {
@@ -62,9 +59,8 @@ impl Cores {
     /// Asks the kernel.
     #[must_use]
     pub fn of_this_process() -> Self {
-        let set = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
-        let mut allowed: Vec<usize> =
-            (0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).collect();
+        let ids = core_affinity::get_core_ids().unwrap_or_default();
+        let mut allowed: Vec<usize> = ids.into_iter().map(|core| core.id).collect();
         if allowed.is_empty() {
             allowed.push(0);
         }

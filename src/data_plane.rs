@@ -97,7 +97,6 @@ impl DataPlane for Shards {
             auth_required: auth.required(),
             api_level: API_LEVEL,
             max_payload: i32::try_from(limits.payload).unwrap_or(i32::MAX),
-            connect_urls: identity.connect_urls,
             ..Info::default()
         };
         let running = io::start(io::StartOptions {
@@ -129,8 +128,6 @@ impl Running for io::Running {
     }
 
     fn stop(self: Box<Self>, grace: Duration) {
-        if let Err(failed) = Self::stop(*self, grace) {
-            tracing::error!("A shard had failed: {failed}");
-        }
+        Self::stop(*self, grace);
     }
 }

@@ -28,8 +28,6 @@ pub struct Identity {
     pub host: String,
     /// Port that clients are told.
     pub port: u16,
-    /// `host:port` of every way to this server, for lists that clients keep.
-    pub connect_urls: Vec<String>,
 }
 
 impl Identity {
@@ -51,7 +49,6 @@ impl Identity {
             go: "rust".to_owned(),
             host: String::new(),
             port: 0,
-            connect_urls: Vec::new(),
         })
     }
 }

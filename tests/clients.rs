@@ -262,7 +262,7 @@ async fn a_fresh_subscription_is_seen_by_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_come_back_after_a_restart() {
     for shards in SHARDS {
-        let server = program(shards).start(&[]).unwrap();
+        let server = program(shards).start_to_restart(&[]).unwrap();
         let port = i32::from(server.address().port());
         let (events, mut seen) = tokio::sync::mpsc::unbounded_channel();
         let options = ConnectOptions::new().event_callback(move |event| {

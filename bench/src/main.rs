@@ -42,6 +42,13 @@ use report::Setting;
 const EXIT_CHECK_FAILED: u8 = 2;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == target::EXEC_SERVER)
+        && let Some(binary) = words.next()
+    {
+        writeln!(stderr(), "{:#}", target::exec_server(&binary, words)).ok();
+        return ExitCode::FAILURE;
+    }
     match args::parse(lexopt::Parser::from_env()).and_then(|options| run(&options)) {
         Ok(code) => code,
         Err(error) => {

@@ -103,8 +103,6 @@ fn status_field(status: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     #[test]
@@ -121,21 +119,29 @@ mod tests {
 
     #[test]
     fn time_of_ended_threads_is_kept() {
-        let mut meter = Meter::new(std::process::id());
-        let (started, wait_started) = std::sync::mpsc::channel();
-        let (end, wait_end) = std::sync::mpsc::channel::<()>();
-        let worker = thread::spawn(move || {
-            let spun = (0..20_000_000u64).fold(0u64, |sum, add| sum.rotate_left(3) ^ add);
-            started.send(spun).unwrap();
-            wait_end.recv().ok();
-        });
-        wait_started.recv().unwrap();
+        let proc_dir = std::env::temp_dir().join(format!("ringbus-meter-{}", std::process::id()));
+        let thread = |tid: &str, cpu_ns: u64| {
+            let dir = proc_dir.join("task").join(tid);
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("schedstat"), format!("{cpu_ns} 10 1\n")).unwrap();
+            fs::write(dir.join("status"), "voluntary_ctxt_switches:\t3\n").unwrap();
+        };
+        thread("1", 100);
+        thread("2", 1_000);
+        let mut meter = Meter { proc_dir: proc_dir.clone(), threads: BTreeMap::new() };
         let before = meter.sample().unwrap();
-        drop(end);
-        worker.join().unwrap();
-        let after = meter.sample().unwrap();
-        assert!(before.cpu_ns > 0);
-        assert!(after.cpu_ns >= before.cpu_ns, "{after:?} after {before:?}");
+        assert_eq!(before, Usage { cpu_ns: 1_100, wait_ns: 20, sleeps: 6 });
+        fs::remove_dir_all(proc_dir.join("task/2")).unwrap();
+        thread("1", 150);
+        assert_eq!((meter.sample().unwrap() - before).cpu_ns, 50);
+        fs::remove_dir_all(&proc_dir).unwrap();
+        assert!(meter.sample().unwrap_err().is::<CheckFailure>(), "the server is gone");
+    }
+
+    #[test]
+    fn our_own_process_can_be_measured() {
+        let mut meter = Meter::new(std::process::id());
+        assert!(meter.sample().unwrap().cpu_ns > 0);
         assert!(meter.rss().unwrap() > 0);
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::affinity::Pinning;
 use crate::compare::{Comparison, Run};
 use crate::host::Host;
-use crate::load::{Sample, Timing};
+use crate::load::{Latency, Sample, Timing};
 use crate::stats::Spread;
 use crate::target::Target;
 
@@ -105,13 +105,14 @@ pub(crate) fn scenario_table(name: &str, targets: &[Target], comparison: &Compar
         };
         write!(
             text,
-            "{name:<24} {:<12} {:<30} {:<9} {:<24} {:>5.2} {:>5.2} {:>8.2} {:>7.1} {ratio}",
+            "{name:<24} {:<12} {:<30} {:<9} {:<24} {:>5.2} {:>5.2} {:>6.2} {:>8.2} {:>7.1} {ratio}",
             target.name,
             spread(of(&|sample| sample.cpu_ns), 4),
             sample.unit,
             spread(of(&|sample| sample.per_second / 1e6), 4),
             median(of(&|sample| sample.cores_used)),
             median(of(&|sample| sample.cores_wanted)),
+            median(of(&|sample| sample.client_cores_used)),
             median(of(&|sample| sample.sleeps_per_1000)),
             median(of(&|sample| bytes_to_mib(sample.rss_bytes))),
         )
@@ -124,16 +125,25 @@ pub(crate) fn scenario_table(name: &str, targets: &[Target], comparison: &Compar
 
 /// The line above the rows.
 ///
-/// `cores` is what the server used, `wait` what it wanted but others had: if both together are far
-/// below its CPUs, the clients were the bottleneck, and the rate is theirs.
+/// `cores` is what the server used, `wait` what it wanted but others had. If both together are far
+/// below its CPUs and `client` is near those of the clients, the rate is the load generator's own.
 pub(crate) fn table_head(targets: &[Target]) -> String {
     let ratio = match targets {
         [first, _, ..] => format!("CPU of {} by this, per round", first.name),
         _ => String::new(),
     };
     format!(
-        "{:<24} {:<12} {:<30} {:<9} {:<24} {:>5} {:>5} {:>8} {:>7} {ratio}\n",
-        "scenario", "target", "server CPU ns", "per", "M/s", "cores", "wait", "sleeps/k", "RSS MiB"
+        "{:<24} {:<12} {:<30} {:<9} {:<24} {:>5} {:>5} {:>6} {:>8} {:>7} {ratio}\n",
+        "scenario",
+        "target",
+        "server CPU ns",
+        "per",
+        "M/s",
+        "cores",
+        "wait",
+        "client",
+        "sleeps/k",
+        "RSS MiB"
     )
 }
 
@@ -148,9 +158,7 @@ fn write_extras(text: &mut String, runs: &[&Run]) {
     if let Some(churn) = of(&|sample| sample.churn_per_second.map(|rate| rate / 1e3)) {
         write!(text, "  churn {} k/s", spread(Some(churn), 3)).ok();
     }
-    let part = |figure: fn(&crate::load::Latency) -> f64| {
-        of(&|sample| sample.latency.as_ref().map(figure))
-    };
+    let part = |figure: fn(&Latency) -> f64| of(&|sample| sample.latency.as_ref().map(figure));
     if let Some(p50) = part(|latency| latency.p50_us) {
         write!(
             text,
@@ -214,43 +222,47 @@ pub(crate) fn json(setting: &Setting, comparison: &Comparison) -> Result<String>
     Ok(serde_json::to_string_pretty(&Document { setting, comparison })?)
 }
 
-/// One line per run; a figure that a scenario does not have is empty.
+/// One line per run under the names of its columns.
 pub(crate) fn csv(setting: &Setting, comparison: &Comparison) -> String {
-    let mut text = "date,kernel,scenario,target,round,unit,operations,seconds,cpu_ns,per_second,\
-                    cores_used,cores_wanted,sleeps_per_1000,rss_bytes,bytes_per_connection,\
-                    churn_per_second,p50_us,p99_us,p999_us,max_us\n"
-        .to_owned();
-    let optional =
-        |value: Option<f64>| value.map(|value| format!("{value:.1}")).unwrap_or_default();
-    for Run { scenario, target, round, sample } in &comparison.runs {
-        let latency = |figure: fn(&crate::load::Latency) -> f64| {
-            optional(sample.latency.as_ref().map(figure))
-        };
-        writeln!(
-            text,
-            "{},{},{scenario},{target},{round},{},{},{:.3},{:.2},{:.0},{:.3},{:.3},{:.3},{},{},{},\
-             {},{},{},{}",
-            setting.host.date,
-            setting.host.kernel,
-            sample.unit,
-            sample.operations,
-            sample.seconds,
-            sample.cpu_ns,
-            sample.per_second,
-            sample.cores_used,
-            sample.cores_wanted,
-            sample.sleeps_per_1000,
-            sample.rss_bytes,
-            optional(sample.bytes_per_connection),
-            optional(sample.churn_per_second),
-            latency(|latency| latency.p50_us),
-            latency(|latency| latency.p99_us),
-            latency(|latency| latency.p999_us),
-            latency(|latency| latency.max_us),
-        )
-        .ok();
+    let mut text = String::new();
+    for (idx, run) in comparison.runs.iter().enumerate() {
+        let (names, values): (Vec<_>, Vec<_>) = csv_fields(setting, run).into_iter().unzip();
+        if idx == 0 {
+            writeln!(text, "{}", names.join(",")).ok();
+        }
+        writeln!(text, "{}", values.join(",")).ok();
     }
     text
+}
+
+/// A figure that a scenario does not have is empty.
+fn csv_fields(setting: &Setting, run: &Run) -> Vec<(&'static str, String)> {
+    let Run { scenario, target, round, sample } = run;
+    let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    let latency = |figure: fn(&Latency) -> f64| optional(sample.latency.as_ref().map(figure));
+    vec![
+        ("date", setting.host.date.clone()),
+        ("kernel", setting.host.kernel.clone()),
+        ("scenario", scenario.clone()),
+        ("target", target.clone()),
+        ("round", round.to_string()),
+        ("unit", sample.unit.to_owned()),
+        ("operations", sample.operations.to_string()),
+        ("seconds", sample.seconds.to_string()),
+        ("cpu_ns", sample.cpu_ns.to_string()),
+        ("per_second", sample.per_second.to_string()),
+        ("cores_used", sample.cores_used.to_string()),
+        ("cores_wanted", sample.cores_wanted.to_string()),
+        ("client_cores_used", sample.client_cores_used.to_string()),
+        ("sleeps_per_1000", sample.sleeps_per_1000.to_string()),
+        ("rss_bytes", sample.rss_bytes.to_string()),
+        ("bytes_per_connection", optional(sample.bytes_per_connection)),
+        ("churn_per_second", optional(sample.churn_per_second)),
+        ("p50_us", latency(|latency| latency.p50_us)),
+        ("p99_us", latency(|latency| latency.p99_us)),
+        ("p999_us", latency(|latency| latency.p999_us)),
+        ("max_us", latency(|latency| latency.max_us)),
+    ]
 }
 
 #[cfg(test)]

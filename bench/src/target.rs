@@ -2,9 +2,10 @@
 //!
 //! A server is any binary with nats-server's flags. It picks a free port itself and tells it
 //! through the ports file. Every run gets a new process, so that no run inherits the memory of the
-//! one before.
+//! one before; however we end, it ends with us.
 #![deny(clippy::indexing_slicing)]
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Deserialize;
 
 use crate::affinity::Pinning;
@@ -27,6 +29,18 @@ const START_POLL: Duration = Duration::from_millis(5);
 const LOG_TAIL_LEN: usize = 2_000;
 /// Only these targets understand `--shards`.
 const SHARDED: &str = "ringbus";
+
+/// The word by which this program starts itself to become a server.
+pub(crate) const EXEC_SERVER: &str = "exec-server";
+
+/// Turns this process into a server that is killed when its parent ends: even a parent that is
+/// killed itself leaves no server behind to disturb the next comparison. Returns only on failure.
+pub(crate) fn exec_server(binary: &OsStr, args: impl Iterator<Item = OsString>) -> anyhow::Error {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return anyhow!("cannot bind the server's life to ours: {error}");
+    }
+    anyhow!("cannot start {}: {}", binary.display(), Command::new(binary).args(args).exec())
+}
 
 /// `NAME=PATH[,flag flag ...]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +92,10 @@ impl Target {
             std::env::temp_dir().join(format!("ringbus-bench-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let log = File::create(dir.join("server.log"))?;
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(std::env::current_exe()?);
         command
+            .arg(EXEC_SERVER)
+            .arg(&self.binary)
             .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"])
             .arg(&dir)
             .args(&self.flags)
@@ -124,7 +140,7 @@ impl Server {
     pub(crate) fn log_tail(&self) -> String {
         let log = fs::read(self.dir.join("server.log")).unwrap_or_default();
         let tail = log.get(log.len().saturating_sub(LOG_TAIL_LEN)..).unwrap_or_default();
-        String::from_utf8_lossy(tail).into_owned()
+        String::from_utf8_lossy(tail).trim_end().to_owned()
     }
 
     fn wait_for_port(&mut self) -> Result<SocketAddr> {

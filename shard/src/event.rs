@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{CloseReason, Violation};
-use crate::ids::ClientId;
+use crate::ids::{ClientId, ShardId};
 
 /// Something worth telling an operator or a test.
 #[derive(Clone, Debug)]
@@ -38,8 +38,6 @@ pub enum What {
     Violated(Violation),
     /// It sent input that begins like this and is no operation.
     Unreadable(Box<[u8]>),
-    /// It published more than it may: the size it declared, and the most that is allowed.
-    PayloadTooLarge(usize, usize),
     /// Its output went over `max_pending`, which is given.
     SlowPending(usize),
     /// Its socket did not take what was waiting for it: seconds allowed, bytes waiting.
@@ -56,6 +54,9 @@ pub enum What {
 pub trait EventSink {
     /// Something happened to a connection.
     fn record(&mut self, event: Event);
+
+    /// This shard cannot go on, because of `reason`. The process ends after this.
+    fn shard_failed(&mut self, shard: ShardId, reason: &str);
 
     /// Connections cannot be accepted for `pause`, because of `reason`.
     fn accept_failed(&mut self, reason: &str, pause: Duration);

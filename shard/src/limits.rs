@@ -46,8 +46,10 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks a shard keeps for the next connection that has something to say.
 pub const CHUNK_POOL: usize = 64;
 
-/// Output produced by one stretch of input before it is written out, so that a wide fan-out is
-/// written from the cache and not from memory.
+/// Output produced before it is written out, or a chunk for each connection that has some if that
+/// is more: a wide fan-out should be written from the cache, but not in so small pieces that the
+/// system calls cost more than the misses (1 to 50, 64 B: 58 ns per delivery with this alone, 22 ns
+/// with a chunk for each).
 pub const TURN_OUTPUT_BYTES: usize = 512 << 10;
 
 /// Bytes of subjects and match sets remembered per shard.
@@ -58,6 +60,10 @@ pub const STALL_PERCENT: usize = 75;
 
 /// How long a publisher whose receivers are all stalled is paused per stretch of input.
 pub const STALL_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a shard's report that all receivers of a publisher there have fallen behind holds.
+/// Longer than a pause, so that the publisher finds it again afterwards.
+pub const STALL_REPORT: Duration = Duration::from_millis(30);
 
 /// How long a closing connection may take to write what it still has queued.
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(2);

@@ -240,8 +240,6 @@ impl Server<'_> {
                 format!("Error setting server INFO with ClientAdvertise value of {text}, err={why}")
             })?,
         };
-        let interfaces = addresses::of_all_interfaces();
-        identity.connect_urls = addresses::connect_urls(&identity.host, identity.port, &interfaces);
         Ok(listener)
     }
 

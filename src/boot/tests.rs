@@ -216,7 +216,6 @@ fn the_data_plane_gets_what_the_flags_say() {
     assert!(options.auth.required());
     assert_eq!(options.identity.server_name, "one");
     assert_eq!((options.identity.host.as_str(), options.identity.port), ("broker.example", 80));
-    assert_eq!(options.identity.connect_urls, ["broker.example:80"]);
     assert_eq!(options.limits, ringbus_shard::limits::Limits::default());
 }
 

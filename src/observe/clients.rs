@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use ringbus_shard::error::{CloseReason, Quoted, Violation};
 use ringbus_shard::event::{ClientLabel, Event, EventSink, What};
+use ringbus_shard::ids::ShardId;
 use tracing::{debug, error, info, trace};
+
+use super::log::FATAL;
 
 /// Writes the events of one shard to the log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,9 +24,6 @@ impl EventSink for ClientLog {
             What::Unreadable(input) => {
                 error!("{who} - Client parser ERROR: proto={}", Quoted(&input));
             }
-            What::PayloadTooLarge(size, most) => {
-                error!("{who} - maximum payload exceeded: {size} vs {most}");
-            }
             What::SlowPending(most) => {
                 info!("{who} - Slow Consumer Detected: MaxPending of {most} Exceeded");
             }
@@ -35,6 +35,12 @@ impl EventSink for ClientLog {
             What::Received(line) => trace!("{who} - <<- {line}"),
             What::Sent(line) => trace!("{who} - ->> {line}"),
         }
+    }
+
+    fn shard_failed(&mut self, shard: ShardId, reason: &str) {
+        error!(target: FATAL, "Shard {shard} failed: {reason}");
+        // The last thing this process does: the line must be out before it ends.
+        std::thread::sleep(Duration::from_millis(100));
     }
 
     fn accept_failed(&mut self, reason: &str, pause: Duration) {
@@ -57,6 +63,7 @@ fn violated(who: &Who<'_>, violation: &Violation) {
         Violation::MaxConnections => error!("{who} - maximum connections exceeded"),
         Violation::MaxSubscriptions => error!("{who} - maximum subscriptions exceeded"),
         Violation::ControlLine => error!("{who} - maximum control line exceeded"),
+        Violation::MaxPayload => error!("{who} - maximum payload exceeded"),
         Violation::PublishTo(subject) => {
             error!("{who} - Publish Violation - Subject {}", Quoted(subject));
         }
@@ -68,7 +75,6 @@ fn violated(who: &Who<'_>, violation: &Violation) {
         }
         // Shown as unreadable input, as an operation, or as the reason of the close.
         Violation::UnknownOperation
-        | Violation::MaxPayload
         | Violation::Malformed
         | Violation::Headers
         | Violation::ClientProtocol

@@ -20,6 +20,15 @@ end_children() {
 # Runs the command line against the server, with a deadline.
 cli() { timeout 20 "$nats" --server "$NATS_URL" --timeout 2s "$@"; }
 
+# Runs the command line and wants to read this. Not in a pipe, which grep would close too early.
+shows() { # PATTERN ARGUMENT...
+    local pattern=$1 output
+    shift
+    output=$(cli "$@" 2>&1)
+    echo "$output"
+    grep --quiet "$pattern" <<< "$output"
+}
+
 # Waits until a command succeeds.
 eventually() {
     for _ in $(seq 200); do
@@ -102,13 +111,12 @@ bench_request() {
     timeout 60 "$nats" --server "$NATS_URL" bench service serve bench.service --size 16 \
         --no-progress > "$folder/serve" 2>&1 &
     eventually somebody_hears bench.service
-    cli bench service request bench.service --msgs 2000 --clients 4 --no-progress |
-        grep --quiet 'msgs/sec'
+    shows 'msgs/sec' bench service request bench.service --msgs 2000 --clients 4 --no-progress
 }
 
-rtt() { cli rtt | grep --quiet "$NATS_URL"; }
+rtt() { shows "$NATS_URL" rtt; }
 
-check_connection() { cli server check connection | grep --quiet '^OK'; }
+check_connection() { shows '^OK' server check connection; }
 
 wrong_password() {
     local authorized=("$nats" --server "$NATS_AUTH_URL" --user ann)

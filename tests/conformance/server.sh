@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Starts and stops a server under test for the conformance programs.
 #
-#   server.sh start FOLDER [FLAG...]   starts on a free port; prints the URL
+#   server.sh start FOLDER [FLAG...]   starts on a free port; prints the URL. The port is not one
+#                                      that the kernel hands out, to be free for a restart
 #   server.sh restart FOLDER           stops it and starts it again on the same port
 #   server.sh stop FOLDER
 #
@@ -51,7 +52,11 @@ case $command in
         mkdir --parents "$folder"
         printf '%s\n' "$@" > "$folder/flags"
         [ $# -gt 0 ] || : > "$folder/flags"
-        launch "$folder" -1
+        for attempt in 1 2 3 4 5; do
+            if (launch "$folder" $((20000 + RANDOM % 10000))); then exit 0; fi
+            echo "attempt $attempt failed" >&2
+        done
+        exit 1
         ;;
     restart)
         url=$(< "$folder/url")

@@ -18,11 +18,14 @@ pub(super) fn run(connections: usize, addr: SocketAddr, meter: &mut Meter) -> Re
     // The first connection makes the server build what it builds once; it is not part of the crowd.
     let first = Client::connect(addr, "")?;
     thread::sleep(SETTLE);
+    let mut own = Meter::new(std::process::id());
+    let own_before = own.sample()?;
     let (begin, before, rss_before) = (Instant::now(), meter.sample()?, meter.rss()?);
     let mut crowd = (0..connections)
         .map(|_| Client::connect(addr, "").map(Receiver::deaf))
         .collect::<Result<Vec<_>>>()?;
     let (elapsed, after) = (begin.elapsed(), meter.sample()?);
+    let client_cpu_ns = (own.sample()? - own_before).cpu_ns;
     thread::sleep(SETTLE);
     let rss_bytes = meter.rss()?;
     // A connection that was dropped would be very cheap: every one must still answer.
@@ -32,7 +35,8 @@ pub(super) fn run(connections: usize, addr: SocketAddr, meter: &mut Meter) -> Re
     }
     drop(first);
     let usage = after - before;
-    let window = Window { operations: connections as u64, elapsed, usage, rss_bytes };
+    let window =
+        Window { operations: connections as u64, elapsed, usage, client_cpu_ns, rss_bytes };
     let mut sample = window.sample("connect");
     sample.bytes_per_connection = Some(per_connection(rss_bytes, rss_before, connections));
     Ok(sample)

@@ -26,6 +26,7 @@ use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use crate::affinity::Pinning;
+use crate::check::CheckFailure;
 use crate::interrupt;
 use crate::meter::{Meter, Usage};
 use crate::scenario::{Scenario, Shape};
@@ -56,6 +57,8 @@ pub(crate) struct Sample {
     /// Time the server's threads waited for a CPU over wall time.
     pub(crate) cores_wanted: f64,
     pub(crate) sleeps_per_1000: f64,
+    /// CPU time of the load generator over wall time: near its CPUs, the rate is its own.
+    pub(crate) client_cores_used: f64,
     pub(crate) rss_bytes: u64,
     pub(crate) bytes_per_connection: Option<f64>,
     pub(crate) churn_per_second: Option<f64>,
@@ -158,10 +161,12 @@ struct Window {
     operations: u64,
     elapsed: Duration,
     usage: Usage,
+    client_cpu_ns: u64,
     rss_bytes: u64,
 }
 
-/// Warm-up, steady window, stop. `count` reads how many operations were done so far.
+/// Warm-up, steady window, stop. `count` reads how many operations were done so far; the window
+/// does not begin before the first.
 fn measure(
     meter: &mut Meter,
     timing: Timing,
@@ -169,13 +174,23 @@ fn measure(
     count: &dyn Fn() -> u64,
 ) -> Result<Window> {
     pause(meter, timing.warm_up, steering)?;
+    if !wait_until(steering, timing.patience, &|| 0, &|| count() > 0) {
+        return Err(CheckFailure("nothing arrived at all".to_owned()).into());
+    }
     steering.enter(Phase::Steady);
+    let mut own = Meter::new(std::process::id());
+    let own_before = own.sample()?;
     let (begin, before, count_before) = (Instant::now(), meter.sample()?, count());
     pause(meter, timing.steady, steering)?;
     let (elapsed, after, count_after) = (begin.elapsed(), meter.sample()?, count());
+    let client_cpu_ns = (own.sample()? - own_before).cpu_ns;
     let rss_bytes = meter.rss()?;
     steering.enter(Phase::Stop);
-    Ok(Window { operations: count_after - count_before, elapsed, usage: after - before, rss_bytes })
+    let operations = count_after - count_before;
+    if operations == 0 {
+        return Err(CheckFailure(format!("nothing arrived for {elapsed:?}")).into());
+    }
+    Ok(Window { operations, elapsed, usage: after - before, client_cpu_ns, rss_bytes })
 }
 
 /// Sleeps, looking at the server's threads now and then; ends early if the run has failed.
@@ -216,7 +231,7 @@ fn wait_until(
 impl Window {
     #[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
     fn sample(&self, unit: &'static str) -> Sample {
-        let (operations, seconds) = (self.operations.max(1) as f64, self.elapsed.as_secs_f64());
+        let (operations, seconds) = (self.operations as f64, self.elapsed.as_secs_f64());
         let wall_ns = seconds * 1e9;
         Sample {
             unit,
@@ -227,12 +242,18 @@ impl Window {
             cores_used: self.usage.cpu_ns as f64 / wall_ns,
             cores_wanted: self.usage.wait_ns as f64 / wall_ns,
             sleeps_per_1000: self.usage.sleeps as f64 * 1e3 / operations,
+            client_cores_used: self.client_cpu_ns as f64 / wall_ns,
             rss_bytes: self.rss_bytes,
             bytes_per_connection: None,
             churn_per_second: None,
             latency: None,
         }
     }
+}
+
+/// What a role came to. A panic in it is a fault of ours and goes on here.
+fn join<T>(role: thread::ScopedJoinHandle<'_, T>) -> T {
+    role.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Deals items out to threads, each with its position.

@@ -9,6 +9,7 @@ use rustix::event::PollFlags;
 use super::flow::Flow;
 use super::receiver::{self, Receiver};
 use super::{Phase, Steering};
+use crate::check::CheckFailure;
 use crate::client::{self, Moved};
 use crate::wire::FrameBatch;
 
@@ -17,6 +18,8 @@ const WINDOW_POLL: Duration = Duration::from_micros(100);
 const SOCKET_POLL: Duration = Duration::from_millis(20);
 /// How often a publisher looks for PINGs and errors.
 const LISTEN_EVERY: Duration = Duration::from_millis(20);
+/// How long a server may refuse the last bytes.
+const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One publishing connection.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ impl Publisher {
     /// wire.
     fn step(&mut self, flow: &Flow, stopping: bool) -> Result<Step> {
         if self.written == self.batch.bytes().len() {
+            self.receiver.answer_pings()?;
             if stopping {
                 return Ok(Step::Finished);
             }
@@ -77,7 +81,7 @@ pub(super) fn publish(
     steering: &Steering,
 ) -> Result<()> {
     let mut scratch = receiver::scratch(0);
-    let mut listened = Instant::now();
+    let (mut listened, mut wrote) = (Instant::now(), Instant::now());
     while !steering.failed() {
         let stopping = steering.phase() >= Phase::Stop;
         let mut steps = [0usize; 4];
@@ -86,20 +90,24 @@ pub(super) fn publish(
         }
         if listened.elapsed() > LISTEN_EVERY {
             for publisher in &mut publishers {
-                publisher.receiver.receive(&mut scratch, |_| {})?;
+                publisher.receiver.read(&mut scratch, |_| {})?;
             }
             listened = Instant::now();
         }
         if steps[Step::Finished as usize] == publishers.len() {
             break;
         }
-        if steps[Step::Wrote as usize] == 0 {
+        if steps[Step::Wrote as usize] > 0 {
+            wrote = listened;
+        } else {
+            if stopping && wrote.elapsed() > STUCK_TIMEOUT {
+                let text = format!("server took no bytes for {STUCK_TIMEOUT:?}");
+                return Err(CheckFailure(text).into());
+            }
             if steps[Step::WindowFull as usize] > 0 {
                 thread::sleep(WINDOW_POLL);
             } else {
-                let clients: Vec<_> =
-                    publishers.iter().map(|publisher| publisher.receiver.client()).collect();
-                client::wait(&clients, PollFlags::OUT, SOCKET_POLL)?;
+                wait_for_sockets(&publishers)?;
             }
         }
     }
@@ -108,5 +116,16 @@ pub(super) fn publish(
             publisher.receiver.flush(&mut scratch)?;
         }
     }
+    Ok(())
+}
+
+/// Waits until one of those that have something to write can do so.
+fn wait_for_sockets(publishers: &[Publisher]) -> Result<()> {
+    let clients: Vec<_> = publishers
+        .iter()
+        .filter(|publisher| publisher.written < publisher.batch.bytes().len())
+        .map(|publisher| publisher.receiver.client())
+        .collect();
+    client::wait(&clients, PollFlags::OUT, SOCKET_POLL)?;
     Ok(())
 }

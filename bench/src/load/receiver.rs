@@ -52,8 +52,19 @@ impl Receiver {
         self.checker
     }
 
-    /// One read. False if there was nothing.
+    /// One read, PINGs answered. False if there was nothing.
     pub(super) fn receive(
+        &mut self,
+        scratch: &mut [u8],
+        on_message: impl FnMut(Message<'_>),
+    ) -> Result<bool> {
+        let some = self.read(scratch, on_message)?;
+        self.answer_pings()?;
+        Ok(some)
+    }
+
+    /// One read. PINGs wait for `answer_pings`: who has a frame half written must not answer now.
+    pub(super) fn read(
         &mut self,
         scratch: &mut [u8],
         on_message: impl FnMut(Message<'_>),
@@ -67,10 +78,15 @@ impl Receiver {
         let eaten = self.checker.consume(bytes, on_message)?;
         self.carry.clear();
         self.carry.extend_from_slice(bytes.get(eaten..).unwrap_or_default());
+        Ok(true)
+    }
+
+    /// Sends a PONG for every PING read so far.
+    pub(super) fn answer_pings(&mut self) -> Result<()> {
         for _ in 0..self.checker.take_pings() {
             self.client.write_all(b"PONG\r\n")?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Sends a PING and waits for its PONG: the server has taken everything before it.

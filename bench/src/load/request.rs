@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use super::flow::{Counter, total};
 use super::poller::Poller;
 use super::receiver::{self, Receiver};
-use super::{Latency, Phase, Sample, Steering, Timing, Window, deal, measure, wait_until};
+use super::{Latency, Phase, Sample, Steering, Timing, Window, deal, join, measure, wait_until};
 use crate::check::{CheckFailure, Checker, Order};
 use crate::client::Client;
 use crate::meter::Meter;
@@ -38,6 +38,8 @@ struct Requester {
     receiver: Receiver,
     request: FrameBatch,
     sent: u64,
+    /// Replies that have been counted: a PING, too, makes a socket readable.
+    counted: u64,
     sent_at: Instant,
 }
 
@@ -87,8 +89,7 @@ pub(super) fn run(
             steering_ref.fail(CheckFailure("requests without a reply at the end".into()).into());
         }
         steering_ref.enter(Phase::Done);
-        let latencies: Vec<_> =
-            requesting.into_iter().filter_map(|role| role.join().ok().flatten()).collect();
+        let latencies: Vec<_> = requesting.into_iter().filter_map(join).collect();
         (window, latencies)
     });
     steering.verdict()?;
@@ -123,6 +124,7 @@ fn set_up(plan: &Plan, addr: SocketAddr) -> Result<(Vec<Requester>, Vec<Receiver
                 receiver: Receiver::new(client, checker),
                 request: FrameBatch::new(sent.clone(), publisher, 0),
                 sent: 0,
+                counted: 0,
                 sent_at: Instant::now(),
             })
         })
@@ -149,9 +151,10 @@ fn request(
         for at in poller.wait(POLL)? {
             let requester = &mut requesters[at].1;
             requester.receiver.receive(&mut scratch, |_| {})?;
-            if requester.receiver.checker().received() < requester.sent {
+            if requester.receiver.checker().received() == requester.counted {
                 continue;
             }
+            requester.counted += 1;
             let now = Instant::now();
             let took = now.saturating_duration_since(requester.sent_at).as_nanos();
             done += 1;

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Instant;
 
 use anyhow::Result;
 
 use super::flow::{Counter, Flow, total};
 use super::publisher::{self, Publisher};
 use super::receiver::Receiver;
-use super::{Sample, Steering, Timing, Window, churn, deal, measure, subscriber, wait_until};
+use super::{Sample, Steering, Timing, Window, churn, deal, join, measure, subscriber, wait_until};
 use crate::check::{CheckFailure, Checker, Order};
 use crate::client::Client;
 use crate::load::Phase;
@@ -69,17 +70,14 @@ pub(super) fn run(
         }
         let (window, churn_seen) = watch(meter, timing, steering_ref, flow, churned_ref);
         for role in publishing {
-            role.join().ok();
+            join(role);
         }
         if !wait_until(steering_ref, timing.patience, &|| flow.operations(), &|| flow.complete()) {
             steering_ref.fail(missing(flow).into());
         }
         steering_ref.enter(Phase::Done);
-        let checkers: Vec<(usize, Checker)> = subscribing
-            .into_iter()
-            .filter_map(|role| role.join().ok().flatten())
-            .flatten()
-            .collect();
+        let checkers: Vec<(usize, Checker)> =
+            subscribing.into_iter().filter_map(join).flatten().collect();
         (window, checkers, churn_seen)
     });
     steering.verdict()?;
@@ -102,7 +100,7 @@ fn watch(
     flow: &Flow,
     churned: &Counter,
 ) -> (Option<Window>, f64) {
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let window = steering.role(|| measure(meter, timing, steering, &|| flow.operations()));
     (window, churned.get() as f64 / begin.elapsed().as_secs_f64())
 }

@@ -77,6 +77,10 @@ fn serve(broker: &Mutex<Broker>, stream: &Arc<TcpStream>) -> Option<()> {
                 input.read_exact(&mut payload).ok()?;
                 let middle = reply.first().map(|reply| format!(" {reply}")).unwrap_or_default();
                 broker.publish(subject, &format!("{middle} {size}"), payload);
+                // At any moment, also in the middle of what the publisher is writing.
+                if broker.messages.is_multiple_of(3) {
+                    stream.as_ref().write_all(b"PING\r\n").ok()?;
+                }
             }
             [] => return None,
             _ => {}
@@ -124,6 +128,7 @@ impl Broker {
                 frame.extend_from_slice(payload);
                 // A client that has ended its run is no concern of the broker.
                 subscription.to.as_ref().write_all(&frame).ok();
+                subscription.to.as_ref().write_all(b"PING\r\n").ok();
             }
         }
     }

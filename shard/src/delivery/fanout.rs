@@ -65,7 +65,7 @@ impl Fanout<'_> {
         let mut reach = Reach::default();
         self.strip(message);
         for target in targets {
-            reach.add(self.to_one(*target, head, message, publisher));
+            reach.add(self.deliver(*target, head, message, publisher));
         }
         reach
     }
@@ -83,7 +83,7 @@ impl Fanout<'_> {
         self.strip(message);
         let (before, after) = targets.split_at(start.min(targets.len()));
         for target in after.iter().chain(before) {
-            if reach.add(self.to_one(*target, head, message, publisher)) {
+            if reach.add(self.deliver(*target, head, message, publisher)) {
                 break;
             }
         }
@@ -100,7 +100,7 @@ impl Fanout<'_> {
     }
 
     #[inline]
-    fn to_one(
+    fn deliver(
         &mut self,
         target: LocalTarget,
         head: &[u8],

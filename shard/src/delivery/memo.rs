@@ -1,9 +1,10 @@
 //! Memo: the last subject of one source of messages, and who wanted it.
 //!
 //! Publishers stay on a subject for many messages. Comparing one subject with the last one costs
-//! less than any hash; what is remembered is valid while the index has not changed.
+//! less than any hash; what is remembered is valid while the index has not changed. It is held
+//! weakly: thousands of publishers that fell silent must not keep outdated match sets alive.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use crate::ids::AccountId;
 use crate::interest::{Interest, MatchSet};
@@ -22,7 +23,7 @@ pub struct Memo {
 struct Known {
     account: AccountId,
     epoch: u64,
-    set: Rc<MatchSet>,
+    set: Weak<MatchSet>,
 }
 
 impl Memo {
@@ -39,8 +40,9 @@ impl Memo {
             && known.epoch == epoch
             && known.account == account
             && self.subject() == subject
+            && let Some(set) = known.set.upgrade()
         {
-            return Rc::clone(&known.set);
+            return set;
         }
         self.look_again(interest, account, subject, epoch)
     }
@@ -57,7 +59,7 @@ impl Memo {
         self.head.extend_from_slice(VERB);
         self.head.extend_from_slice(subject);
         self.head.push(b' ');
-        self.known = Some(Known { account, epoch, set: Rc::clone(&set) });
+        self.known = Some(Known { account, epoch, set: Rc::downgrade(&set) });
         set
     }
 

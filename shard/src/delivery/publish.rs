@@ -14,11 +14,13 @@ use super::{Fanout, Memo, Message, Reach};
 
 /// Whose message it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Publisher {
+pub struct Publisher<'a> {
     /// The connection, on this shard.
     pub conn: ConnId,
     /// It wants to know when nobody got its request.
     pub no_responders: bool,
+    /// Other shards that said lately that all its receivers there have fallen behind.
+    pub behind: &'a [ShardId],
 }
 
 /// Queue groups for which another shard was picked: that shard, and the group's index.
@@ -54,7 +56,7 @@ impl Exchange {
         set: &MatchSet,
         head: &[u8],
         message: &Message<'_>,
-        publisher: Publisher,
+        publisher: Publisher<'_>,
     ) -> Reach {
         let slot = Some(publisher.conn.slot());
         let mut reach = self.fan_out().to_all(&set.plain, head, message, slot);
@@ -66,18 +68,14 @@ impl Exchange {
         }
         let mut elsewhere = Elsewhere::new();
         for (index, group) in set.groups.iter().enumerate() {
-            match self.to_group(group, head, message, slot) {
+            match self.one_of_group(group, head, message, slot) {
                 Ok(reached) => reach.merge(reached),
                 Err(Some(shard)) => elsewhere.push((shard, index)),
                 Err(None) => {}
             }
         }
-        let frames = self.send_out(set, &elsewhere, message, publisher, reach);
-        if frames > 0 {
-            // Whoever got it there is out of sight: as long as somebody may be keeping up, the
-            // publisher goes on. A shard that knows better says so.
-            reach.keeping_up = true;
-        } else if !reach.any() && publisher.no_responders {
+        reach.merge(self.send_out(set, &elsewhere, message, publisher, reach));
+        if !reach.any() && publisher.no_responders {
             self.no_responders(publisher.conn, message.account, message.reply, message.subject);
         }
         reach
@@ -85,7 +83,7 @@ impl Exchange {
 
     /// Gives a message to one member of a group: to one of this shard's, or says which shard was
     /// picked; none if there is nobody anywhere.
-    pub(super) fn to_group(
+    pub(super) fn one_of_group(
         &mut self,
         group: &GroupMatch,
         head: &[u8],
@@ -103,16 +101,16 @@ impl Exchange {
         }
     }
 
-    /// One frame for each shard that has plain interest or was picked for a group. Returns how
-    /// many that were.
+    /// One frame for each shard that has plain interest or was picked for a group. Whoever gets it
+    /// there is out of sight, and taken to keep up unless that shard said otherwise.
     fn send_out(
         &mut self,
         set: &MatchSet,
         elsewhere: &Elsewhere,
         message: &Message<'_>,
-        publisher: Publisher,
+        publisher: Publisher<'_>,
         reach: Reach,
-    ) -> usize {
+    ) -> Reach {
         let mut shards: SmallVec<[(ShardId, bool); 8]> =
             set.remote.iter().map(|shard| (*shard, true)).collect();
         for (picked, _) in elsewhere {
@@ -128,7 +126,10 @@ impl Exchange {
             no_responders: publisher.no_responders,
             hops: 0,
         };
+        let mut there = Reach::default();
         for (shard, plain) in &shards {
+            let behind = publisher.behind.contains(shard);
+            there.merge(Reach { keeping_up: !behind, behind });
             let groups = elsewhere
                 .iter()
                 .filter(|(picked, _)| picked == shard)
@@ -136,7 +137,7 @@ impl Exchange {
             let frame = MessageFrame { message: *message, plain: *plain, groups, origin };
             self.peers.send(*shard, &frame);
         }
-        shards.len()
+        there
     }
 
     /// The parts that deliver to this shard's own connections.

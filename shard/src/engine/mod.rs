@@ -16,6 +16,8 @@ mod peers;
 mod shard;
 mod stats;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub use command::Command;

@@ -56,6 +56,12 @@ impl Peers {
         self.dropped
     }
 
+    /// What was kept back for want of room: removals, and bytes of spilled frames.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.removals.len() + self.spilled.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// Whether a change of interest can be told to everybody now.
     pub fn can_broadcast(&mut self) -> bool {
         self.removals.is_empty() && self.control_has_room()
@@ -65,7 +71,7 @@ impl Peers {
     /// us.
     fn control_has_room(&mut self) -> bool {
         let lanes = self.endpoint.to.iter_mut().flatten();
-        lanes.fold(true, |all, lane| lane.control.has_room(1) && all)
+        lanes.filter_map(|lane| (!lane.control.has_room(1)).then_some(())).count() == 0
     }
 
     /// Tells everybody about a change of interest. Unless it is the end of something, the caller
@@ -145,9 +151,7 @@ impl Peers {
                 self.push_delta(&delta);
             }
         }
-        for index in 0..self.endpoint.to.len() {
-            self.unspill(index);
-        }
+        self.catch_up();
         let doorbells = &self.endpoint.doorbells;
         let asleep = |shard: &ShardId| doorbells.get(shard.index()).is_some_and(Doorbell::ring);
         for (shard, lane) in ShardId::all(self.endpoint.to.len()).zip(&mut self.endpoint.to) {
@@ -174,6 +178,14 @@ impl Peers {
             moved += frame::encoded_len(&frame);
         }
         spilled.drain(..moved);
+    }
+
+    /// Room that came back since the last turn goes to what was kept back, before publishers that
+    /// always have more can take it.
+    pub fn catch_up(&mut self) {
+        for index in 0..self.endpoint.to.len() {
+            self.unspill(index);
+        }
     }
 
     /// Takes what the message lanes hold, then every change of interest that was told before it.

@@ -54,6 +54,12 @@ impl Timers {
         Self { near: ring(), far: ring(), tick: now.as_nanos() / TICK_NANOS, armed: 0 }
     }
 
+    /// Deadlines that have not fired.
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.armed
+    }
+
     /// `kind` is due for `conn` at `at`, or up to 4 ms later.
     pub fn arm(&mut self, at: Now, conn: ConnId, kind: TimerKind) {
         let due = at.as_nanos().div_ceil(TICK_NANOS).max(self.tick);
@@ -61,7 +67,6 @@ impl Timers {
         self.place(Entry { due, conn, kind });
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a slot number is below 256")]
     fn place(&mut self, entry: Entry) {
         let (turn_now, turn_due) = (self.tick / TURN, entry.due / TURN);
         let slot = if turn_now == turn_due {
@@ -77,7 +82,6 @@ impl Timers {
     }
 
     /// Moves to `now` and appends to `fired` what fell due.
-    #[expect(clippy::cast_possible_truncation, reason = "a slot number is below 256")]
     pub fn advance(&mut self, now: Now, fired: &mut Vec<(ConnId, TimerKind)>) {
         let end = now.as_nanos() / TICK_NANOS;
         if self.armed == 0 {
@@ -97,7 +101,6 @@ impl Timers {
     }
 
     /// Spreads the entries of the turn that begins now over the near ring.
-    #[expect(clippy::cast_possible_truncation, reason = "a slot number is below 256")]
     fn cascade(&mut self) {
         let turn = (self.tick / TURN % TURN) as usize;
         let entries = self.far.get_mut(turn).map(std::mem::take).unwrap_or_default();
@@ -108,7 +111,6 @@ impl Timers {
 
     /// How long from `now` until something may be due; `None` if nothing is armed.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a slot number is below 256")]
     pub fn next_in(&self, now: Now) -> Option<Duration> {
         if self.armed == 0 {
             return None;

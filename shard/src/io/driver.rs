@@ -14,9 +14,9 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
-use crate::limits::TURN_OUTPUT_BYTES;
 use crate::mesh::ring::Consumer;
 
+use super::Order;
 use super::clock::Clock;
 use super::flush::{Written, write};
 use super::listen::Acceptor;
@@ -24,7 +24,6 @@ use super::placement::{Loads, Newcomer};
 use super::socket_ring::{Completion, Outcome, SocketRing, Token};
 use super::sockets::Sockets;
 use super::wake::Waker;
-use super::{Order, RunError};
 
 /// Completions taken in one turn. More than one turn's worth is left to the kernel, so that the
 /// mesh, the clock and the writes get their share.
@@ -86,11 +85,22 @@ impl Driver {
 
     /// Runs until the process is told to stop and every connection has ended, or the time for that
     /// is over.
-    pub(super) fn run(mut self) -> Result<(), RunError> {
+    ///
+    /// A shard whose ring fails cannot even tell its peers; they would wait for its lanes for ever.
+    /// The process ends then: whoever looks after it starts it again.
+    pub(super) fn run(mut self) {
+        if let Err(error) = self.rounds() {
+            let reason = format!("io_uring for sockets: {error}");
+            self.parts.events.shard_failed(self.parts.me, &reason);
+            std::process::abort();
+        }
+    }
+
+    fn rounds(&mut self) -> std::io::Result<()> {
         let mut busy = false;
         loop {
             if busy || self.ring.has_work() {
-                self.ring.poll().map_err(RunError::Ring)?;
+                self.ring.poll()?;
             } else {
                 self.sleep()?;
             }
@@ -159,14 +169,13 @@ impl Driver {
                     self.parts.shard.on_bytes(now, conn, self.ring.bytes(piece));
                 }
                 self.ring.release(piece);
-                if self.parts.shard.produced() >= TURN_OUTPUT_BYTES {
+                if self.parts.shard.output_is_due() {
                     self.flush(now);
                 }
                 None
             }
             Outcome::Done => Some(CloseReason::ClientClosed),
             Outcome::Failed(Errno::NOBUFS | Errno::CANCELED | Errno::INTR | Errno::AGAIN) => None,
-            Outcome::Failed(Errno::CONNRESET) => Some(CloseReason::ClientClosed),
             Outcome::Failed(_) | Outcome::Accepted(_) => Some(CloseReason::ReadError),
         };
         let Some(conn) = conn else { return };
@@ -227,15 +236,21 @@ impl Driver {
         while let Ok(order) = self.parts.orders.try_recv() {
             match order {
                 Order::LameDuck => {
-                    self.parts.acceptor = None;
+                    self.refuse_newcomers();
                     self.parts.shard.on_lame_duck();
                 }
                 Order::Stop(grace) => {
-                    self.parts.acceptor = None;
+                    self.refuse_newcomers();
                     self.stop = Some(now.after(grace));
                     self.parts.shard.on_shutdown(now);
                 }
             }
+        }
+    }
+
+    fn refuse_newcomers(&mut self) {
+        if let Some(acceptor) = self.parts.acceptor.take() {
+            acceptor.close();
         }
     }
 
@@ -277,12 +292,8 @@ impl Driver {
                     self.ring.writable(fd, conn);
                     return;
                 }
-                Written::Failed(errno) => {
-                    let reason = match errno {
-                        Errno::PIPE | Errno::CONNRESET => CloseReason::ClientClosed,
-                        _ => CloseReason::WriteError,
-                    };
-                    self.parts.shard.on_hang_up(now, conn, reason);
+                Written::Failed => {
+                    self.parts.shard.on_hang_up(now, conn, CloseReason::WriteError);
                     return;
                 }
             }
@@ -312,9 +323,9 @@ impl Driver {
     }
 
     /// Waits for whatever comes first: a completion, another shard, a deadline.
-    fn sleep(&mut self) -> Result<(), RunError> {
+    fn sleep(&mut self) -> std::io::Result<()> {
         if self.spin() {
-            return self.ring.poll().map_err(RunError::Ring);
+            return self.ring.poll();
         }
         let now = self.parts.clock.now();
         let mut timeout = self.parts.shard.next_deadline(now);
@@ -324,7 +335,7 @@ impl Driver {
             timeout = Some(timeout.map_or(other, |timeout| timeout.min(other)));
         }
         if !self.parts.shard.may_sleep() {
-            return self.ring.poll().map_err(RunError::Ring);
+            return self.ring.poll();
         }
         // Whoever hands over a socket or gives an order does so before looking whether we sleep.
         let waited = if self.parts.newcomers.is_empty() && self.parts.orders.is_empty() {
@@ -333,7 +344,7 @@ impl Driver {
             self.ring.poll()
         };
         self.parts.shard.awake();
-        waited.map_err(RunError::Ring)
+        waited
     }
 
     /// Looks for work for a while; true if there is some.

@@ -77,20 +77,3 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
-
-/// Why a shard ended by itself.
-#[derive(Debug)]
-pub enum RunError {
-    /// Its ring failed.
-    Ring(std::io::Error),
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ring(error) => write!(f, "the socket ring failed: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for RunError {}

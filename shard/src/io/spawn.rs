@@ -20,7 +20,7 @@ use super::driver::{Driver, Parts};
 use super::listen::Acceptor;
 use super::placement::{self, Loads, Placement};
 use super::wake::Waker;
-use super::{Order, RunError, StartError};
+use super::{Order, StartError};
 
 /// The runtime's own timer must never fire: a task it interrupts at the wrong moment is forgotten,
 /// and the executor sleeps for ever. The driver bounds its own turns.
@@ -48,7 +48,7 @@ pub struct Running {
     loads: Arc<Loads>,
     orders: Vec<Sender<Order>>,
     wakers: Arc<[Waker]>,
-    executors: Vec<ExecutorJoinHandle<Result<(), RunError>>>,
+    executors: Vec<ExecutorJoinHandle<()>>,
 }
 
 /// Starts a shard on each core; all of them serve when this returns.
@@ -133,7 +133,7 @@ struct World {
 }
 
 /// The life of one shard, on its own thread.
-fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) -> Result<(), RunError> {
+fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
     // Short waits are what the linger of writes is made of: they must not be rounded up.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let me = seed.endpoint.me;
@@ -151,16 +151,16 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) -> Result<
         acceptor: seed.acceptor,
         spin: world.spin,
     };
-    let driver = match Driver::new(parts) {
-        Ok(driver) => driver,
-        Err(error) => {
-            let copy = std::io::Error::new(error.kind(), error.to_string());
-            let _ = ready.send(Err(error));
-            return Err(RunError::Ring(copy));
+    // Whoever started this shard waits for the outcome.
+    match Driver::new(parts) {
+        Ok(driver) => {
+            let _ = ready.send(Ok(()));
+            driver.run();
         }
-    };
-    let _ = ready.send(Ok(()));
-    driver.run()
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
+    }
 }
 
 impl Running {
@@ -184,19 +184,11 @@ impl Running {
     }
 
     /// Closes every connection, writes what waits for it for at most `grace`, and ends all shards.
-    ///
-    /// # Errors
-    ///
-    /// If a shard had failed before.
-    pub fn stop(self, grace: Duration) -> Result<(), RunError> {
+    pub fn stop(self, grace: Duration) {
         self.order(Order::Stop(grace));
-        let mut result = Ok(());
         for executor in self.executors {
-            let ended = executor.join().unwrap_or_else(|error| {
-                Err(RunError::Ring(std::io::Error::other(error.to_string())))
-            });
-            result = result.and(ended);
+            // A shard that panicked has ended the process already.
+            let _ = executor.join();
         }
-        result
     }
 }

@@ -13,11 +13,12 @@ use crate::engine::Exchange;
 use crate::error::{CloseReason, Violation};
 use crate::event::{ClientLabel, Event, What};
 use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
-use crate::limits::{STALL_PAUSE, TURN_OUTPUT_BYTES};
+use crate::limits::{STALL_PAUSE, STALL_REPORT};
 use crate::options::Grant;
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
+use crate::wire::info::check_foreign;
 
 use super::carry::{Carry, STASH_BYTES};
 use super::keepalive::Keepalive;
@@ -84,8 +85,13 @@ pub struct ClientSession {
     pub(super) in_msgs: u64,
     pub(super) in_bytes: u64,
     pub(super) reach: Reach,
+    /// Shards where all its receivers have fallen behind, and when the first of them said so.
+    pub(super) behind: SmallVec<[ShardId; 2]>,
+    behind_since: Now,
     carry: Carry,
     halt: Option<Halt>,
+    /// The client hung up while input of its waited.
+    leaving: Option<CloseReason>,
     reading: bool,
 }
 
@@ -114,8 +120,11 @@ impl ClientSession {
             in_msgs: 0,
             in_bytes: 0,
             reach: Reach::default(),
+            behind: SmallVec::new(),
+            behind_since: now,
             carry: Carry::default(),
             halt: None,
+            leaving: None,
             reading: true,
         };
         session.report(exchange, What::Opened);
@@ -160,10 +169,29 @@ impl ClientSession {
     /// Goes on with what was kept.
     pub fn resume(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
         self.halt = None;
-        if self.phase == Phase::Closed || self.carry.is_empty() {
+        if self.phase == Phase::Closed {
             return Flow::Next;
         }
-        self.run_carry(exchange, now)
+        let flow = if self.carry.is_empty() { Flow::Next } else { self.run_carry(exchange, now) };
+        match (flow, self.leaving) {
+            (Flow::Next, Some(reason)) => Flow::Close(reason),
+            (flow, _) => flow,
+        }
+    }
+
+    /// The client hung up, or its socket failed. What it sent before that and what waits here is
+    /// carried out first: a publisher may leave at once after its last message.
+    pub fn hang_up(&mut self, exchange: &mut Exchange, reason: CloseReason) -> Flow {
+        if self.halt.is_none() || self.carry.is_empty() {
+            return Flow::Close(reason);
+        }
+        // One that only stopped sending may still read; the next write shows whether it does.
+        if self.leaving.is_some() || reason != CloseReason::ClientClosed {
+            exchange.outlets.shut(self.conn);
+            exchange.outlets.discard(self.conn);
+        }
+        self.leaving.get_or_insert(reason);
+        Flow::Next
     }
 
     fn run_carry(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
@@ -181,6 +209,9 @@ impl ClientSession {
         let mut done = 0;
         let mut active = false;
         self.reach = Reach::default();
+        if !self.behind.is_empty() && now.since(self.behind_since) > STALL_REPORT {
+            self.behind.clear();
+        }
         let (need, flow) = loop {
             let rest = bytes.get(done..).unwrap_or_default();
             if rest.is_empty() {
@@ -189,25 +220,29 @@ impl ClientSession {
             if let Some(flow) = self.refuse_before_connect(exchange, rest) {
                 break (0, flow);
             }
-            match parse(rest, &self.parse_limits) {
+            // By reference: moving what was parsed costs more than looking at it.
+            match &parse(rest, &self.parse_limits) {
                 Parsed::Op { op, len } => {
                     active = true;
-                    match self.on_op(exchange, now, &op) {
+                    match self.on_op(exchange, now, op) {
                         Flow::Next => done += len,
                         flow => break (0, flow),
                     }
                 }
-                Parsed::More { need } => break (need, Flow::Next),
-                Parsed::Fault(violation) => break (0, self.fault(exchange, rest, violation)),
+                Parsed::More { need } => break (*need, Flow::Next),
+                Parsed::Fault(violation) => {
+                    break (0, self.fault(exchange, rest, violation.clone()));
+                }
             }
-            if exchange.outlets.produced() >= TURN_OUTPUT_BYTES {
+            if exchange.outlets.is_due() {
                 break (0, self.halted(Halt::Turn));
             }
         };
         if active {
             self.keepalive.heard(now);
         }
-        if flow == Flow::Next && self.reach.behind && !self.reach.keeping_up {
+        let stalls = exchange.options.limits.stalls;
+        if stalls && flow == Flow::Next && self.reach.behind && !self.reach.keeping_up {
             return (done, need, self.stall(exchange, now));
         }
         if let Flow::Retry(halt) = flow {
@@ -221,12 +256,19 @@ impl ClientSession {
         Flow::Retry(halt)
     }
 
-    /// Everybody reached has fallen behind: wait a moment for them, and only for a moment.
-    pub fn stall(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
-        let stalls = exchange.options.limits.stalls;
-        if !stalls || self.halt.is_some() || self.phase == Phase::Closed {
-            return Flow::Next;
+    /// Another shard says that everybody there who got this publisher's messages has fallen behind.
+    /// It holds for a while, then that shard has to say it again.
+    pub fn receivers_behind(&mut self, now: Now, shard: ShardId) {
+        if self.behind.is_empty() {
+            self.behind_since = now;
         }
+        if !self.behind.contains(&shard) {
+            self.behind.push(shard);
+        }
+    }
+
+    /// Everybody reached has fallen behind: wait a moment for them, and only for a moment.
+    fn stall(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
         let at = now.after(STALL_PAUSE);
         exchange.timers.arm(at, self.conn, crate::engine::TimerKind::Unstall);
         exchange.stats.stalls += 1;
@@ -251,7 +293,12 @@ impl ClientSession {
                 self.report(exchange, What::SentError(text));
                 return Flow::Close(CloseReason::ParseError);
             }
-            ClientOp::Info(_) | ClientOp::Ok => {}
+            ClientOp::Info(json) => {
+                if let Err(malformed) = check_foreign(json) {
+                    return self.violated(exchange, malformed.into());
+                }
+            }
+            ClientOp::Ok => {}
         }
         Flow::Next
     }

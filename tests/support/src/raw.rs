@@ -150,7 +150,8 @@ impl Raw {
             return Ok(());
         }
         let what = if self.ended { ErrorKind::UnexpectedEof } else { ErrorKind::TimedOut };
-        let pending = String::from_utf8_lossy(&self.received).into_owned();
-        Err(io::Error::new(what, format!("{what} with {pending:?} received")))
+        let start = self.received.get(..100).unwrap_or(&self.received).escape_ascii();
+        let count = self.received.len();
+        Err(io::Error::new(what, format!("{what} with {count} bytes received: {start}")))
     }
 }

@@ -4,7 +4,7 @@
 //! listen. Only the process that was started here is ever signalled.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -73,6 +73,21 @@ impl Program {
     /// If it ends, or does not listen in time: with its log.
     pub fn start(&self, flags: &[&str]) -> Result<Server, String> {
         self.start_on(-1, flags)
+    }
+
+    /// Starts it on a free port that stays free when it stops: [`Program::start`] gets one of
+    /// those that the kernel hands out to whoever connects next.
+    ///
+    /// # Errors
+    /// If it ends, or does not listen in time: with its log.
+    pub fn start_to_restart(&self, flags: &[&str]) -> Result<Server, String> {
+        let first = 20_000 + i32::try_from(std::process::id() % 10_000).unwrap_or_default();
+        let is_free = |port: &i32| {
+            let port = u16::try_from(*port).unwrap_or_default();
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+        };
+        let port = (first..32_000).find(is_free).ok_or("no free port")?;
+        self.start_on(port, flags)
     }
 
     /// Starts it on this port; -1 is any free one.

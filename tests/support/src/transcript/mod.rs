@@ -25,6 +25,7 @@
 //! @a quiet                         the same, then nothing for a while
 //! @a silent 100ms                  expects nothing for that long
 //! @a closed                        expects the end of the connection, and nothing before it
+//! @a finish                        says that nothing more will be sent, and goes on reading
 //! @a close                         hangs up
 //! pause 50ms
 //! ```
@@ -78,6 +79,7 @@ enum Action {
     Quiet(Name),
     Silent(Name, Duration),
     Closed(Name),
+    Finish(Name),
     Close(Name),
     Pause(Duration),
 }

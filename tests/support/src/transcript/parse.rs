@@ -88,6 +88,7 @@ fn single(name: String, command: &str, argument: &str) -> Result<Action, String>
         "quiet" => Action::Quiet(name),
         "silent" => Action::Silent(name, duration(argument)?),
         "closed" => Action::Closed(name),
+        "finish" => Action::Finish(name),
         "close" => Action::Close(name),
         _ => return Err(format!("unknown command {command}")),
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -88,6 +88,9 @@ impl Stage {
             }
             Action::Silent(name, time) => silent(self.connection(name)?, *time),
             Action::Closed(name) => closed(self.connection(name)?),
+            Action::Finish(name) => {
+                self.connection(name)?.stream().shutdown(Shutdown::Write).map_err(text)
+            }
             Action::Close(name) => self.connections.remove(name).map(drop).ok_or_else(String::new),
             Action::Pause(time) => {
                 thread::sleep(*time);
