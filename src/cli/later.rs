@@ -1,7 +1,8 @@
 //! Flags of nats-server whose feature is not in this release.
 //!
 //! They are read like any other flag and then refused with the reason, because a server that
-//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-m 0`) pass, as they do with nats-server.
+//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-m 0`)
+//! pass, as they do with nats-server.
 
 use clap::{Arg, ArgMatches};
 

@@ -152,7 +152,8 @@ fn lists_and_maps() {
         ("{", "{}"),
         (
             "{a=1",
-            "a.conf:1:5: expected a line end, ',' or '}' behind a value of these braces, found the end of the file",
+            "a.conf:1:5: expected a line end, ',' or '}' behind a value of these braces, found the \
+             end of the file",
         ),
         (
             r#"{"a": {"b": [1, 2.5, true, "x"]}, "c": "d"}"#,
