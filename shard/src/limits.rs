@@ -52,6 +52,9 @@ pub const CHUNK_POOL: usize = 64;
 /// with a chunk for each).
 pub const TURN_OUTPUT_BYTES: usize = 512 << 10;
 
+/// The most of it, however many connections there are: beyond this the cache is lost anyway.
+pub const TURN_OUTPUT_BYTES_MAX: usize = 16 << 20;
+
 /// Bytes of subjects and match sets remembered per shard.
 pub const MATCH_CACHE_BYTES: usize = 64 << 20;
 
@@ -88,6 +91,7 @@ const _: () = {
     assert!(CONTROL_FRAMES_MIN <= CONTROL_FRAMES);
     assert!(LANE_BYTES_MAX / BATCH_BYTES <= LANE_BATCHES);
     assert!(CHUNK_BYTES <= TURN_OUTPUT_BYTES);
+    assert!(TURN_OUTPUT_BYTES <= TURN_OUTPUT_BYTES_MAX);
     assert!(STALL_PERCENT < 100);
     assert!(SIZE_DIGITS_MAX < 10);
 };

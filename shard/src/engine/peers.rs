@@ -188,9 +188,9 @@ impl Peers {
         }
     }
 
-    /// Takes what the message lanes hold, then every change of interest that was told before it.
-    /// The batches must not be looked into before the deltas were applied, which `apply` does.
-    pub fn take(&mut self, taken: &mut Taken, mut apply: impl FnMut(ShardId, &Delta)) {
+    /// Takes what the message lanes hold. It must not be looked into before every change of
+    /// interest that was told before it was taken in, which [`Self::take_deltas`] does next.
+    pub fn take_batches(&mut self, taken: &mut Taken) {
         for (from, lane) in ShardId::all(self.endpoint.from.len()).zip(&mut self.endpoint.from) {
             let Some(lane) = lane else { continue };
             for _ in 0..BATCHES_PER_TURN {
@@ -198,6 +198,10 @@ impl Peers {
                 taken.push((from, batch));
             }
         }
+    }
+
+    /// Takes in every change of interest that was told so far, by `apply`.
+    pub fn take_deltas(&mut self, mut apply: impl FnMut(ShardId, &Delta)) {
         for (from, lane) in ShardId::all(self.endpoint.from.len()).zip(&mut self.endpoint.from) {
             let Some(lane) = lane else { continue };
             while let Some(delta) = lane.control.pop() {

@@ -170,9 +170,20 @@ impl Shard {
 
     /// Takes what other shards sent: batches first, then every change of interest told before them.
     pub fn on_mesh(&mut self) {
+        self.on_mesh_batches();
+        self.on_mesh_deltas();
+    }
+
+    /// The first half of [`Self::on_mesh`]. Other shards are at work between the two.
+    pub(crate) fn on_mesh_batches(&mut self) {
+        self.exchange.peers.catch_up();
+        self.exchange.peers.take_batches(&mut self.taken);
+    }
+
+    /// The second half of [`Self::on_mesh`].
+    pub(crate) fn on_mesh_deltas(&mut self) {
         let Exchange { peers, interest, .. } = &mut self.exchange;
-        peers.catch_up();
-        peers.take(&mut self.taken, |from, delta| interest.apply(from, delta));
+        peers.take_deltas(|from, delta| interest.apply(from, delta));
         self.exchange.last_stalled = None;
     }
 

@@ -218,7 +218,9 @@ impl Driver {
 
     fn admit(&mut self, now: Now, newcomer: Newcomer) {
         if self.stop.is_some() {
-            self.parts.loads.remove(self.parts.me);
+            if !newcomer.refused {
+                self.parts.loads.remove(self.parts.me);
+            }
             return;
         }
         // A socket that cannot be told to send at once still works.
@@ -228,7 +230,7 @@ impl Driver {
         } else {
             self.parts.shard.on_open(now, newcomer.peer)
         };
-        self.sockets.open(&mut self.ring, conn, newcomer.fd);
+        self.sockets.open(&mut self.ring, conn, newcomer.fd, !newcomer.refused);
     }
 
     /// What the process wants.
@@ -308,9 +310,11 @@ impl Driver {
                 Command::Resume(conn) => self.sockets.resume(&mut self.ring, conn),
                 Command::Finish(conn) => self.sockets.finish(conn),
                 Command::Close(conn) => {
-                    self.sockets.close(conn);
+                    let counted = self.sockets.close(conn);
                     self.parts.shard.on_released(conn);
-                    self.parts.loads.remove(self.parts.me);
+                    if counted {
+                        self.parts.loads.remove(self.parts.me);
+                    }
                 }
             }
         }

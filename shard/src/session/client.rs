@@ -241,8 +241,8 @@ impl ClientSession {
         if active {
             self.keepalive.heard(now);
         }
-        let stalls = exchange.options.limits.stalls;
-        if stalls && flow == Flow::Next && self.reach.behind && !self.reach.keeping_up {
+        let behind = self.reach.behind && !self.reach.keeping_up;
+        if flow == Flow::Next && behind && exchange.options.limits.stalls {
             return (done, need, self.stall(exchange, now));
         }
         if let Flow::Retry(halt) = flow {

@@ -25,7 +25,8 @@ const PIECES: usize = 2;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
     Collect,
-    Mesh,
+    MeshBatches,
+    MeshDeltas,
     Input,
     Batches,
     Time,
@@ -169,10 +170,14 @@ impl Driver {
                 }
                 self.woken = false;
                 self.collect(around);
-                Stage::Mesh
+                Stage::MeshBatches
             }
-            Stage::Mesh => {
-                self.shard.on_mesh();
+            Stage::MeshBatches => {
+                self.shard.on_mesh_batches();
+                Stage::MeshDeltas
+            }
+            Stage::MeshDeltas => {
+                self.shard.on_mesh_deltas();
                 Stage::Input
             }
             Stage::Input => match self.inputs.pop_front() {

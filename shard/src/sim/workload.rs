@@ -64,6 +64,8 @@ pub(super) struct Workload {
     pub(super) answering: u8,
     /// Percent of steps in which a client does something.
     pub(super) busy: u8,
+    /// Percent of steps of clients in which one does several things.
+    pub(super) hasty: u8,
     /// Percent of turns that are done step by step.
     pub(super) split: u8,
     /// Clients may be closed for what waits for them.
@@ -120,6 +122,7 @@ impl Workload {
             body_max: *rng.choice(&[0, 16, 300, 5000, 100_000]).unwrap_or(&16),
             answering: rng.u8(..=100),
             busy: rng.u8(5..70),
+            hasty: *rng.choice(&[0, 10, 60]).unwrap_or(&0),
             split: *rng.choice(&[0, 20, 90]).unwrap_or(&0),
             narrow,
             impatient,
@@ -172,7 +175,12 @@ impl Workload {
 
     /// A body that begins with `number`. Most are small, whatever the bound.
     pub(super) fn body(&self, rng: &mut Rng, number: usize) -> Vec<u8> {
-        let most = if rng.u8(..4) == 0 { self.body_max } else { self.body_max.min(100) };
+        // However much is queued for those who do not read must stay below the usual bound.
+        let most = match rng.u8(..40) {
+            0 => self.body_max,
+            1..10 => self.body_max.min(5000),
+            _ => self.body_max.min(100),
+        };
         let filler = rng.usize(..=most);
         let mut body = format!("{number} ").into_bytes();
         body.extend((0..filler).map(|at| b" \r\n+-MSGPUB0\x00\xff"[at % 14]));

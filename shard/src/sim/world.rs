@@ -33,6 +33,8 @@ pub(super) struct Plan {
 /// Everything but the clients.
 pub(super) struct World {
     pub(super) now: Now,
+    /// When it all began.
+    pub(super) began: Now,
     pub(super) rng: Rng,
     pub(super) drivers: Vec<Driver>,
     pub(super) sockets: Vec<Socket>,
@@ -54,6 +56,7 @@ impl World {
             .collect();
         Self {
             now,
+            began: now,
             rng,
             drivers,
             sockets: Vec::new(),
