@@ -117,6 +117,7 @@ impl Driver {
     /// once.
     fn turn(&mut self) -> bool {
         let now = self.parts.clock.now();
+        self.sockets.submitted(&mut self.ring);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
         // Interest that was told before any of this input was sent is known from here on.
@@ -308,7 +309,7 @@ impl Driver {
                 Command::Resume(conn) => self.sockets.resume(&mut self.ring, conn),
                 Command::Finish(conn) => self.sockets.finish(conn),
                 Command::Close(conn) => {
-                    self.sockets.close(conn);
+                    self.sockets.close(&mut self.ring, conn);
                     self.parts.shard.on_released(conn);
                     self.parts.loads.remove(self.parts.me);
                 }
