@@ -16,7 +16,7 @@ use crate::ids::ShardId;
 use crate::interest::{Delta, MatchSet};
 use crate::limits::SPILL_BYTES_MAX;
 use crate::mesh::frame::{self, encode};
-use crate::mesh::{Batch, Doorbell, Endpoint, Frame, MessageFrame, Outbound};
+use crate::mesh::{Batch, Endpoint, Frame, MessageFrame};
 
 /// Batches taken from one lane in one turn: about a lane's worth of bytes.
 const BATCHES_PER_TURN: usize = 16;
@@ -152,14 +152,9 @@ impl Peers {
             }
         }
         self.catch_up();
-        let doorbells = &self.endpoint.doorbells;
-        let asleep = |shard: &ShardId| doorbells.get(shard.index()).is_some_and(Doorbell::ring);
-        for (shard, lane) in ShardId::all(self.endpoint.to.len()).zip(&mut self.endpoint.to) {
-            if lane.as_mut().is_some_and(Outbound::publish) && asleep(&shard) {
-                wake.push(shard);
-            }
-        }
-        wake.extend(self.owed.drain(..).filter(asleep));
+        self.endpoint.publish(wake);
+        let endpoint = &self.endpoint;
+        wake.extend(self.owed.drain(..).filter(|shard| endpoint.ring(*shard)));
     }
 
     /// Moves spilled frames to their lane as far as there is room.
