@@ -52,6 +52,10 @@ pub const CHUNK_POOL: usize = 64;
 /// with a chunk for each).
 pub const TURN_OUTPUT_BYTES: usize = 512 << 10;
 
+/// The same, however many connections have some: memory, and the time that everybody else waits.
+/// From 512 receivers on, each gets less than a chunk at once.
+pub const TURN_OUTPUT_BYTES_MAX: usize = 32 << 20;
+
 /// Bytes of subjects and match sets remembered per shard.
 pub const MATCH_CACHE_BYTES: usize = 64 << 20;
 
@@ -88,6 +92,7 @@ const _: () = {
     assert!(CONTROL_FRAMES_MIN <= CONTROL_FRAMES);
     assert!(LANE_BYTES_MAX / BATCH_BYTES <= LANE_BATCHES);
     assert!(CHUNK_BYTES <= TURN_OUTPUT_BYTES);
+    assert!(TURN_OUTPUT_BYTES <= TURN_OUTPUT_BYTES_MAX);
     assert!(STALL_PERCENT < 100);
     assert!(SIZE_DIGITS_MAX < 10);
 };

@@ -9,7 +9,7 @@
 
 use crate::clock::Now;
 use crate::ids::ConnId;
-use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES};
+use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX};
 use crate::outbox::{ChunkPool, Outbox};
 
 /// What became of one delivery.
@@ -242,7 +242,8 @@ impl Outlets {
     #[inline]
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.produced >= TURN_OUTPUT_BYTES.max(self.dirty.len() * CHUNK_BYTES)
+        let worth_it = self.dirty.len() * CHUNK_BYTES;
+        self.produced >= worth_it.clamp(TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX)
     }
 
     /// The driver has tried to write everything that was dirty.

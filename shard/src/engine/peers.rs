@@ -21,8 +21,8 @@ use crate::mesh::{Batch, Endpoint, Frame, MessageFrame};
 /// Batches taken from one lane in one turn: about a lane's worth of bytes.
 const BATCHES_PER_TURN: usize = 16;
 
-/// Batches taken from the lanes, and from which.
-pub type Taken = Vec<(ShardId, Batch)>;
+/// Batches taken from the lanes, and from which, in the order in which they are to be processed.
+pub type Taken = VecDeque<(ShardId, Batch)>;
 
 /// The other shards.
 pub struct Peers {
@@ -190,7 +190,7 @@ impl Peers {
             let Some(lane) = lane else { continue };
             for _ in 0..BATCHES_PER_TURN {
                 let Some(batch) = lane.messages.take() else { break };
-                taken.push((from, batch));
+                taken.push_back((from, batch));
             }
         }
         for (from, lane) in ShardId::all(self.endpoint.from.len()).zip(&mut self.endpoint.from) {
