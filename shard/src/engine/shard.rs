@@ -201,7 +201,7 @@ impl Shard {
     /// Returns how many bytes of the batch are left.
     fn on_batch(&mut self, now: Now, from: ShardId, batch: &Batch) -> usize {
         let mut frames = batch.frames(self.taken_done);
-        while let Some(frame) = frames.next() {
+        for frame in frames.by_ref() {
             let Some(memo) = self.memos.get_mut(from.index()) else { continue };
             match self.exchange.arrive(memo, &frame) {
                 Answer::None => {}
