@@ -22,7 +22,7 @@ use crate::event::{Event, What};
 use crate::ids::{ConnId, ShardId};
 use crate::interest::Delta;
 use crate::limits::{CLOSE_FLUSH, LINGER};
-use crate::mesh::Endpoint;
+use crate::mesh::{Batch, Endpoint};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::session::{ClientSession, Flow, Halt, Peer};
@@ -41,7 +41,9 @@ pub struct Shard {
     ready: VecDeque<ConnId>,
     /// The last subject from each shard.
     memos: Vec<Memo>,
+    /// Batches that wait to be carried out, and how many bytes of the first are done.
     taken: Taken,
+    taken_done: usize,
     fired: Vec<(ConnId, TimerKind)>,
     commands: VecDeque<Command>,
     connections: usize,
@@ -82,7 +84,8 @@ impl Shard {
             waiting_control: Vec::new(),
             ready: VecDeque::new(),
             memos: (0..shards).map(|_| Memo::default()).collect(),
-            taken: Vec::new(),
+            taken: Taken::new(),
+            taken_done: 0,
             fired: Vec::new(),
             commands: VecDeque::new(),
             connections: 0,
@@ -187,24 +190,42 @@ impl Shard {
         self.exchange.last_stalled = None;
     }
 
-    /// Carries out the batches that [`Self::on_mesh`] took.
+    /// Carries out the batches that [`Self::on_mesh`] took, until enough is queued for one turn;
+    /// the rest waits for the next.
     pub fn on_batches(&mut self, now: Now) {
-        let mut taken = std::mem::take(&mut self.taken);
-        for (from, batch) in taken.drain(..) {
-            for frame in batch.frames() {
-                let Some(memo) = self.memos.get_mut(from.index()) else { continue };
-                match self.exchange.arrive(memo, &frame) {
-                    Answer::None => {}
-                    Answer::Behind(conn) => self.with_session(now, conn, |session, _| {
-                        session.receivers_behind(now, from);
-                        Flow::Next
-                    }),
-                }
-            }
-            self.exchange.peers.give_back(from, batch);
+        while let Some((from, batch)) = self.taken.pop_front() {
+            let left = self.on_batch(now, from, &batch);
             self.settle(now);
+            if left > 0 {
+                self.taken_done = batch.len() - left;
+                self.taken.push_front((from, batch));
+                return;
+            }
+            self.taken_done = 0;
+            self.exchange.peers.give_back(from, batch);
+            if self.output_is_due() {
+                return;
+            }
         }
-        self.taken = taken;
+    }
+
+    /// Returns how many bytes of the batch are left.
+    fn on_batch(&mut self, now: Now, from: ShardId, batch: &Batch) -> usize {
+        let mut frames = batch.frames(self.taken_done);
+        for frame in frames.by_ref() {
+            let Some(memo) = self.memos.get_mut(from.index()) else { continue };
+            match self.exchange.arrive(memo, &frame) {
+                Answer::None => {}
+                Answer::Behind(conn) => self.with_session(now, conn, |session, _| {
+                    session.receivers_behind(now, from);
+                    Flow::Next
+                }),
+            }
+            if self.output_is_due() {
+                break;
+            }
+        }
+        frames.len()
     }
 
     /// Time has passed: what is due is done.
@@ -257,7 +278,7 @@ impl Shard {
     }
 
     /// Lets sessions go on that waited for what may be there now. False if none is left that could
-    /// go on at once.
+    /// go on at once, and no batch.
     pub fn on_turn(&mut self, now: Now) -> bool {
         for index in 0..self.waiting.len() {
             let shard = ShardId::new(u16::try_from(index).unwrap_or(u16::MAX));
@@ -274,7 +295,7 @@ impl Shard {
         if let Some(conn) = self.ready.pop_front() {
             self.resume_all(now, [conn]);
         }
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.taken.is_empty()
     }
 
     fn resume_all(&mut self, now: Now, conns: impl IntoIterator<Item = ConnId>) {

@@ -29,7 +29,7 @@ use super::wake::Waker;
 /// mesh, the clock and the writes get their share.
 const COMPLETIONS_PER_TURN: usize = 256;
 
-/// Written to one socket in one visit before others get theirs.
+/// Written to one socket in one visit before others get theirs, input too.
 const VISIT_BYTES: usize = 4 << 20;
 
 /// What a driver is made of.
@@ -55,6 +55,8 @@ pub(super) struct Driver {
     sockets: Sockets,
     completions: Vec<Completion>,
     wake: Vec<ShardId>,
+    /// Connections that have had their share of a visit and have more.
+    unfinished: Vec<ConnId>,
     /// When the process wants to be gone, once it does.
     stop: Option<Now>,
 }
@@ -68,6 +70,7 @@ impl Driver {
             sockets: Sockets::default(),
             completions: Vec::with_capacity(COMPLETIONS_PER_TURN),
             wake: Vec::new(),
+            unfinished: Vec::new(),
             stop: None,
         };
         driver.watch();
@@ -117,6 +120,7 @@ impl Driver {
     /// once.
     fn turn(&mut self) -> bool {
         let now = self.parts.clock.now();
+        self.sockets.submitted(&mut self.ring);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
         // Interest that was told before any of this input was sent is known from here on.
@@ -267,6 +271,9 @@ impl Driver {
         while let Some(conn) = self.parts.shard.take_dirty() {
             self.visit(now, conn);
         }
+        for conn in self.unfinished.drain(..) {
+            self.parts.shard.on_writable(conn);
+        }
         self.parts.shard.flushed();
     }
 
@@ -284,7 +291,7 @@ impl Driver {
                     total += count;
                     self.parts.shard.on_written(now, conn, count);
                     if total >= VISIT_BYTES {
-                        self.parts.shard.on_writable(conn);
+                        self.unfinished.push(conn);
                         return;
                     }
                 }
@@ -310,7 +317,7 @@ impl Driver {
                 Command::Resume(conn) => self.sockets.resume(&mut self.ring, conn),
                 Command::Finish(conn) => self.sockets.finish(conn),
                 Command::Close(conn) => {
-                    let counted = self.sockets.close(conn);
+                    let counted = self.sockets.close(&mut self.ring, conn);
                     self.parts.shard.on_released(conn);
                     if counted {
                         self.parts.loads.remove(self.parts.me);
