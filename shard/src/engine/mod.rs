@@ -18,6 +18,9 @@ mod stats;
 mod subscriptions;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use command::Command;
 pub use exchange::Exchange;
 pub use peers::{Peers, Taken};

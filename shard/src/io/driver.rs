@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::flush::{Written, write};
 use super::listen::Acceptor;
 use super::placement::{Loads, Newcomer};
+use super::pulse::Pulse;
 use super::socket_ring::{Completion, Outcome, SocketRing, Token};
 use super::sockets::Sockets;
 use super::wake::Waker;
@@ -47,6 +48,8 @@ pub(super) struct Parts {
     pub(super) acceptor: Option<Acceptor>,
     /// How long to look for work before sleeping.
     pub(super) spin: Duration,
+    /// Shows that this shard turns.
+    pub(super) pulse: Pulse,
 }
 
 /// Drives one shard.
@@ -118,6 +121,7 @@ impl Driver {
     /// once.
     fn turn(&mut self) -> bool {
         let now = self.parts.clock.now();
+        self.parts.pulse.beat(now);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
         // Interest that was told before any of this input was sent is known from here on.
@@ -238,15 +242,23 @@ impl Driver {
         while let Ok(order) = self.parts.orders.try_recv() {
             match order {
                 Order::LameDuck => {
-                    self.parts.acceptor = None;
+                    self.accept_no_more();
                     self.parts.shard.on_lame_duck();
                 }
+                Order::Shed(count) => self.parts.shard.on_shed(now, count),
                 Order::Stop(grace) => {
-                    self.parts.acceptor = None;
+                    self.accept_no_more();
                     self.stop = Some(now.after(grace));
                     self.parts.shard.on_shutdown(now);
                 }
             }
+        }
+    }
+
+    /// Closes the listener. The ring holds it as well, until its request is taken back.
+    fn accept_no_more(&mut self) {
+        if self.parts.acceptor.take().is_some() {
+            self.ring.cancel_accept();
         }
     }
 
@@ -331,7 +343,8 @@ impl Driver {
         let mut timeout = self.parts.shard.next_deadline(now);
         let acceptor = self.parts.acceptor.as_ref().and_then(|acceptor| acceptor.retry_in(now));
         let stop = self.stop.map(|deadline| deadline.since(now));
-        for other in [acceptor, stop].into_iter().flatten() {
+        let pulse = self.parts.pulse.rest();
+        for other in [acceptor, stop, pulse].into_iter().flatten() {
             timeout = Some(timeout.map_or(other, |timeout| timeout.min(other)));
         }
         if !self.parts.shard.may_sleep() {
