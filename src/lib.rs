@@ -11,6 +11,7 @@
 //! | [`auth`] | who may connect |
 //! | [`files`] | pid file and ports file |
 //! | [`signal`] | signals as events |
+//! | [`service`] | what the service manager is told |
 //! | [`observe`] | the log |
 //! | [`data_plane`] | the door to the shards |
 //!
@@ -29,4 +30,5 @@ pub mod files;
 pub mod identity;
 pub mod listen;
 pub mod observe;
+pub mod service;
 pub mod signal;

@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ringbus_shard::limits::{CLOSE_FLUSH, Limits};
 use tracing::{error, info, warn};
@@ -24,7 +25,10 @@ use crate::files::{self, Ports, PortsFile};
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
 use crate::observe::log::{FATAL, Log, LogOptions};
+use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
+
+use self::lame_duck::{LameDuck, Step, Timing};
 
 /// Where clients are expected without `-a` and `-p`.
 const HOST: &str = "0.0.0.0";
@@ -76,8 +80,9 @@ fn serve(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitC
     let _ = tracing::subscriber::set_global_default(log.clone());
     doctor::raise_limits();
     let host = Host::read(flags.shards);
-    let server = Server { program, flags, host, log: &log, plane };
-    let ended = server.live(&mut || signals.wait());
+    let (service, lame_duck) = (Service::from_env(), Timing::default());
+    let server = Server { program, flags, host, log: &log, plane, service, lame_duck };
+    let ended = server.live(&mut |rest| signals.wait(rest));
     if let Err(why) = &ended {
         error!(target: FATAL, "{why}");
     }
@@ -109,23 +114,42 @@ struct Server<'a> {
     host: Host,
     log: &'a Log,
     plane: &'a dyn DataPlane,
+    service: Service,
+    lame_duck: Timing,
 }
 
 /// What runs, and what is to be tidied up after it.
 struct Live {
     running: Box<dyn Running>,
     ports_file: Option<PortsFile>,
+    /// Where clients connect.
+    endpoint: Endpoint,
+    lame_duck: Option<LameDuck>,
 }
 
 impl Server<'_> {
-    /// From start to clean stop. `next` waits for the next signal.
-    fn live(mut self, next: &mut dyn FnMut() -> Trapped) -> Result<(), String> {
+    /// From start to clean stop. `next` waits for the next signal, at most for the given time.
+    fn live(
+        mut self,
+        next: &mut dyn FnMut(Option<Duration>) -> Option<Trapped>,
+    ) -> Result<(), String> {
         let mut live = self.start()?;
         info!("Server is ready");
-        while let Some(still_live) = self.obey(next(), live) {
-            live = still_live;
+        self.service.ready(&format!("Serving clients on {}", live.endpoint));
+        loop {
+            let now = Instant::now();
+            let duck = live.lame_duck.as_ref().map(|duck| duck.rest(now));
+            let rest = duck.into_iter().chain(self.service.rest()).min();
+            let goes_on = match next(rest) {
+                Some(trapped) => self.obey(trapped, &mut live),
+                None => true,
+            };
+            self.service.watch(live.running.slowest_turn());
+            if !goes_on || self.lame_duck_is_over(&mut live) {
+                self.stop(live);
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn start(&mut self) -> Result<Live, String> {
@@ -146,7 +170,7 @@ impl Server<'_> {
             })?;
         }
 
-        let listener = self.listen(&mut identity)?;
+        let (listener, endpoint) = self.listen(&mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
         let running = self
             .plane
@@ -159,10 +183,11 @@ impl Server<'_> {
                 verbosity: self.flags.verbosity(),
                 traced_len_max: self.flags.max_traced_msg_len.filter(|bytes| *bytes > 0),
                 spin: self.flags.spin.unwrap_or_default(),
+                rest: self.service.rest(),
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
         let ports_file = self.write_ports(local);
-        Ok(Live { running, ports_file })
+        Ok(Live { running, ports_file, endpoint, lame_duck: None })
     }
 
     fn warn(&self, findings: &[Finding]) {
@@ -178,7 +203,7 @@ impl Server<'_> {
     }
 
     /// Opens the listener and tells the identity where it is.
-    fn listen(&self, identity: &mut Identity) -> Result<TcpListener, String> {
+    fn listen(&self, identity: &mut Identity) -> Result<(TcpListener, Endpoint), String> {
         let host = self.flags.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(HOST);
         // Zero is the default and -1 a free port, as with nats-server.
         let port = match self.flags.port {
@@ -192,12 +217,12 @@ impl Server<'_> {
 
         let advertised = self.flags.client_advertise.as_deref().filter(|text| !text.is_empty());
         (identity.host, identity.port) = match advertised {
-            None => (endpoint.host, endpoint.port),
+            None => (endpoint.host.clone(), endpoint.port),
             Some(text) => addresses::advertised(text, endpoint.port).map_err(|why| {
                 format!("Error setting server INFO with ClientAdvertise value of {text}, err={why}")
             })?,
         };
-        Ok(listener)
+        Ok((listener, endpoint))
     }
 
     fn auth(&mut self) -> Auth {
@@ -216,14 +241,13 @@ impl Server<'_> {
         Some(file)
     }
 
-    /// Does what a signal asks; nothing lives after a stop.
-    fn obey(&self, (request, name): Trapped, live: Live) -> Option<Live> {
+    /// Does what a signal asks. False if that is to stop.
+    fn obey(&self, (request, name): Trapped, live: &mut Live) -> bool {
         info!("Trapped {name:?} signal");
         match request {
-            Request::Stop => {
-                stop(live);
-                return None;
-            }
+            Request::Stop => return false,
+            // Service managers follow up on whatever began the end, and must not cut it short.
+            Request::Terminate => return live.lame_duck.is_some(),
             Request::ReopenLog if !self.log.is_file() => {
                 info!("File log re-open ignored, not a file logger");
             }
@@ -234,26 +258,42 @@ impl Server<'_> {
             Request::Reload => {
                 warn!("Reload is not supported yet: this release has no configuration file");
             }
-            Request::LameDuck if live.running.connections() == 0 => {
-                info!("Entering lame duck mode, stop accepting new clients");
-                stop(live);
-                return None;
-            }
+            Request::LameDuck if live.lame_duck.is_some() => {}
             Request::LameDuck => {
-                warn!("Lame duck mode is not supported yet: send SIGTERM to stop");
+                info!("Entering lame duck mode, stop accepting new clients");
+                self.service.stopping("Lame duck: clients move away", self.lame_duck.duration);
+                live.running.lame_duck();
+                let clients = live.running.connections();
+                live.lame_duck = Some(LameDuck::begin(self.lame_duck, clients, Instant::now()));
             }
         }
-        Some(live)
+        true
     }
-}
 
-fn stop(live: Live) {
-    info!("Initiating Shutdown...");
-    live.running.stop(CLOSE_FLUSH);
-    if let Some(Err(line)) = live.ports_file.map(|file| file.remove()) {
-        error!("{line}");
+    /// Takes the next step of a lame duck; true after the last one.
+    fn lame_duck_is_over(&self, live: &mut Live) -> bool {
+        let Some(duck) = &mut live.lame_duck else { return false };
+        match duck.on_time(Instant::now(), live.running.connections()) {
+            Step::Wait => {}
+            Step::Begin(count) => {
+                info!("Closing existing clients");
+                live.running.shed(count);
+            }
+            Step::Shed(count) => live.running.shed(count),
+            Step::Over => return true,
+        }
+        false
     }
-    info!("Server Exiting..");
+
+    fn stop(&self, live: Live) {
+        info!("Initiating Shutdown...");
+        self.service.stopping("Closing connections", CLOSE_FLUSH);
+        live.running.stop(CLOSE_FLUSH);
+        if let Some(Err(line)) = live.ports_file.map(|file| file.remove()) {
+            error!("{line}");
+        }
+        info!("Server Exiting..");
+    }
 }
 
 /// The first lines of the log: those of nats-server in its order, then ours.
@@ -277,6 +317,8 @@ fn banner(program: &Program, identity: &Identity, cores: &[usize]) {
     let list: Vec<String> = cores.iter().map(ToString::to_string).collect();
     info!("  Shards:   {} (cores {})", cores.len(), list.join(", "));
 }
+
+mod lame_duck;
 
 #[cfg(test)]
 mod closing;
