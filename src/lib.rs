@@ -7,6 +7,7 @@
 //! | [`doctor`] | what the host must offer, checked |
 //! | [`cores`] | which cores the process may use |
 //! | [`listen`], [`addresses`] | the client listener and the addresses it is reached under |
+//! | [`fence`] | what the process may write |
 //! | [`identity`] | server ID and name |
 //! | [`auth`] | who may connect |
 //! | [`files`] | pid file and ports file |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod cores;
 pub mod data_plane;
 pub mod doctor;
+pub mod fence;
 pub mod files;
 pub mod identity;
 pub mod listen;

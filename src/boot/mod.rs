@@ -1,6 +1,6 @@
 //! The life of the process: from the command line to a running server, and to its end.
 //!
-//! Start order: block signals, open the log, raise limits, examine the host, say who we are, write
+//! Start order: block signals, raise the fence, open the log, raise limits, examine the host, say who we are, write
 //! the pid file, listen, start the data plane, write the ports file, be ready. Threads are started
 //! after the signals are blocked, and clients can connect only to a server that can serve them.
 //!
@@ -9,6 +9,7 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::auth::Auth;
 use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
 use crate::data_plane::{DataPlane, Running, StartOptions};
 use crate::doctor::{self, Finding, Host, Verdict};
+use crate::fence::{self, Raised, Writable};
 use crate::files::{self, Ports, PortsFile};
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
@@ -75,13 +77,14 @@ fn examine(shards: Option<usize>) -> ExitCode {
 /// Runs a server to its end. An error is for standard error: there is no log yet.
 fn serve(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitCode, String> {
     let signals = Signals::block().map_err(|error| format!("cannot block signals: {error}"))?;
-    let log = open_log(&flags)?;
+    let fence = raise_fence(&flags);
+    let log = open_log(program, &flags)?;
     // Fails only if there is a subscriber already, and this is the only place that sets one.
     let _ = tracing::subscriber::set_global_default(log.clone());
     doctor::raise_limits();
     let host = Host::read(flags.shards);
     let (service, lame_duck) = (Service::from_env(), Timing::default());
-    let server = Server { program, flags, host, log: &log, plane, service, lame_duck };
+    let server = Server { program, flags, host, log: &log, plane, fence, service, lame_duck };
     let ended = server.live(&mut |rest| signals.wait(rest));
     if let Err(why) = &ended {
         error!(target: FATAL, "{why}");
@@ -90,20 +93,25 @@ fn serve(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitC
     Ok(if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn open_log(flags: &Flags) -> Result<Log, String> {
-    let file = flags.log_file.clone().filter(|path| !path.as_os_str().is_empty());
-    let options = LogOptions {
-        file: file.clone(),
+/// Before the first thread is started, which is that of the log: threads inherit it.
+fn raise_fence(flags: &Flags) -> Option<Raised> {
+    let named = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+    let writable = Writable {
+        log: named(&flags.log_file),
+        pid: named(&flags.pid_file),
+        ports: named(&flags.ports_file_dir),
+    };
+    (flags.no_landlock != Some(true)).then(|| fence::raise(&writable))
+}
+
+fn open_log(program: &Program, flags: &Flags) -> Result<Log, String> {
+    Log::start(&LogOptions {
+        destination: flags.log_destination(),
+        format: flags.log_format.unwrap_or_default(),
         time: flags.logtime.unwrap_or(true),
         utc: flags.logtime_utc.unwrap_or(false),
         verbosity: flags.verbosity(),
-    };
-    Log::start(options).map_err(|error| {
-        let cause = listen::reason(&error);
-        match file {
-            Some(path) => format!("error opening file: open {}: {cause}", path.display()),
-            None => format!("cannot start the log: {cause}"),
-        }
+        program: program.name().to_owned(),
     })
 }
 
@@ -114,6 +122,7 @@ struct Server<'a> {
     host: Host,
     log: &'a Log,
     plane: &'a dyn DataPlane,
+    fence: Option<Raised>,
     service: Service,
     lame_duck: Timing,
 }
@@ -162,6 +171,7 @@ impl Server<'_> {
         let cores = self.host.cores.place(self.host.shards);
         banner(self.program, &identity, &cores);
         self.warn(&findings);
+        self.tell_fence();
         if let Some(path) = self.flags.pid_file.as_ref().filter(|path| !path.as_os_str().is_empty())
         {
             files::write_pid(path, std::process::id()).map_err(|error| {
@@ -199,6 +209,20 @@ impl Server<'_> {
         for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Warn) {
             let Finding { subject, seen, needed, remedy, .. } = finding;
             warn!("Host: {subject}: {seen} (needed: {needed}). {remedy}");
+        }
+    }
+
+    fn tell_fence(&self) {
+        match &self.fence {
+            None => {}
+            Some(Raised::Around(places)) => {
+                let places: Vec<_> =
+                    places.iter().map(|place| place.display().to_string()).collect();
+                info!("Landlock: only {} can be written", places.join(", "));
+            }
+            Some(Raised::Not(why)) => {
+                warn!("Landlock: the process can write any file that its user can: {why}");
+            }
         }
     }
 

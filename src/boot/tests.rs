@@ -46,7 +46,7 @@ impl Rehearsal {
         let path = self.dir.path().join("log");
         let mut flags = self.flags();
         flags.log_file = Some(path.clone());
-        let log = open_log(&flags).unwrap();
+        let log = open_log(&self.program, &flags).unwrap();
         let host = Host { shards: flags.shards.unwrap(), ..Host::good() };
         let server = Server {
             program: &self.program,
@@ -54,6 +54,7 @@ impl Rehearsal {
             host,
             log: &log,
             plane,
+            fence: None,
             service: Service::from_env(),
             lame_duck: self.lame_duck,
         };
@@ -236,7 +237,7 @@ fn a_host_that_lacks_something_is_refused_before_anything_is_touched() {
     let rehearsal = Rehearsal::new("ringbus", &[]);
     let mut flags = rehearsal.flags();
     flags.log_file = Some(rehearsal.dir.path().join("log"));
-    let log = open_log(&flags).unwrap();
+    let log = open_log(&rehearsal.program, &flags).unwrap();
     let host = Host { kernel: "5.15.0".to_owned(), ..Host::good() };
     let server = Server {
         program: &rehearsal.program,
@@ -244,6 +245,7 @@ fn a_host_that_lacks_something_is_refused_before_anything_is_touched() {
         host,
         log: &log,
         plane: &Closing,
+        fence: None,
         service: Service::from_env(),
         lame_duck: rehearsal.lame_duck,
     };

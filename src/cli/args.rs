@@ -11,6 +11,7 @@ use ringbus_shard::limits::SHARDS_MAX;
 use ringbus_shard::wire::secret::Secret;
 
 use super::go_style;
+use crate::observe::log::{Destination, LogFormat};
 
 /// Longest time a shard may spin before it sleeps. Beyond a millisecond spinning saves no wake-up
 /// worth its heat.
@@ -56,6 +57,9 @@ pub struct Flags {
                   or ldm, and exit; <pid> is a number, a prefix with *,
                   or a pid file")]
     pub signal: Option<String>,
+    #[arg(help_heading = "Server options", long = "no-landlock", value_parser = switch)]
+    #[arg(help = "Let the process write anywhere, not only its own files")]
+    pub no_landlock: Option<bool>,
 
     #[arg(help_heading = "Shard options", long, value_name = "count", value_parser = shards)]
     #[arg(help = "Number of shards (default: one per usable core)")]
@@ -67,6 +71,20 @@ pub struct Flags {
     #[arg(help_heading = "Logging options", long = "log", short, value_name = "file")]
     #[arg(help = "Log to this file instead of standard error")]
     pub log_file: Option<PathBuf>,
+    #[arg(help_heading = "Logging options", long = "log_size_limit", value_name = "bytes")]
+    #[arg(value_parser = bytes)]
+    #[arg(help = "Put the log file aside once it is larger (default: never)")]
+    pub log_size_limit: Option<i64>,
+    #[arg(help_heading = "Logging options", long = "log-format", value_name = "format")]
+    #[arg(value_parser = log_format)]
+    #[arg(help = "How lines look: text or json (default: text)")]
+    pub log_format: Option<LogFormat>,
+    #[arg(help_heading = "Logging options", long, short = 's', value_parser = switch)]
+    #[arg(help = "Log to the syslog of this host")]
+    pub syslog: Option<bool>,
+    #[arg(help_heading = "Logging options", long = "remote_syslog", short = 'r')]
+    #[arg(value_name = "url", help = "Log to a syslog elsewhere, as udp://host:514")]
+    pub remote_syslog: Option<String>,
     #[arg(help_heading = "Logging options", long, short = 'T', value_parser = switch)]
     #[arg(help = "Put the time into log lines (default: true)")]
     pub logtime: Option<bool>,
@@ -143,6 +161,23 @@ impl Flags {
         verbosity
     }
 
+    /// Where the log goes: a file wins over a syslog elsewhere, and that over the one here.
+    #[must_use]
+    pub fn log_destination(&self) -> Destination {
+        let file = self.log_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let remote = self.remote_syslog.clone().filter(|url| !url.is_empty());
+        match (file, remote) {
+            (Some(path), _) => {
+                let size_max = self.log_size_limit.and_then(|bytes| u64::try_from(bytes).ok());
+                let size_max = size_max.filter(|bytes| *bytes > 0);
+                Destination::File { path, size_max, files_max: None }
+            }
+            (None, Some(url)) => Destination::RemoteSyslog(url),
+            (None, None) if self.syslog == Some(true) => Destination::Syslog,
+            (None, None) => Destination::StandardError,
+        }
+    }
+
     /// Rules that no single value can break.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.name.as_deref().is_some_and(|name| name.contains(' ')) {
@@ -190,6 +225,18 @@ fn spin(text: &str) -> Result<Duration, String> {
         .map(Duration::from_micros)
         .filter(|time| *time <= SPIN_MAX)
         .ok_or_else(|| format!("microseconds to spin are 0 to {}", SPIN_MAX.as_micros()))
+}
+
+fn bytes(text: &str) -> Result<i64, String> {
+    go_style::integer(text).ok_or_else(|| "it must be a whole number".to_owned())
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("a log is text or json".to_owned()),
+    }
 }
 
 fn length(text: &str) -> Result<usize, String> {

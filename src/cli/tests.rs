@@ -1,6 +1,7 @@
 //! Command lines and what they mean, or the line that refuses them.
 
 use super::*;
+use crate::observe::log::{Destination, LogFormat};
 
 fn program(name: &str) -> Program {
     Program::from_argv0(Some(&OsString::from(name)))
@@ -148,14 +149,11 @@ fn what_cannot_be_read_is_refused_by_name() {
 fn features_of_later_releases_are_refused_and_never_ignored() {
     let jetstream = "JetStream is not part of this release. Start without it.";
     let files = "configuration files are not part of this release. Give the settings as flags.";
-    let syslog = "logging to syslog is not part of this release. Log to standard error, which \
-                  systemd collects, or to a file with -l.";
     let cases = [
         ("-js", "-js", jetstream),
         ("--jetstream", "-jetstream", jetstream),
         ("-sd=/x", "-sd", jetstream),
         ("-c f", "-c", files),
-        ("-s", "-s", syslog),
     ];
     for (argv, flag, why) in cases {
         let expected = format!("ringbus: {flag} is not supported yet: {why}");
@@ -181,15 +179,11 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
         "--no_advertise",
         "--cluster_advertise x",
         "--connect_retries 1",
-        "--syslog",
-        "-r x",
-        "--remote_syslog x",
-        "--log_size_limit 1",
         "--profile 1",
     ] {
         assert!(refusal(argv).contains(" is not supported "), "{argv}");
     }
-    for argv in ["-js=false", "-m 0", "--routes=", "--tls=false", "--log_size_limit 0"] {
+    for argv in ["-js=false", "-m 0", "--routes=", "--tls=false"] {
         assert_eq!(flags(argv).port, None, "{argv}");
     }
     let hash = "$2a$11$V1qrpBVsNvOOiKxFKzqCoOrrJFyxZ1BTrTzYcGyGvkQWlYHeJ1p9W";
@@ -199,6 +193,28 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
         "{hashed}"
     );
     assert!(refusal(&format!("--auth {hash}")).contains("--auth is a bcrypt hash"));
+}
+
+#[test]
+fn a_log_goes_to_one_place() {
+    let file = |size_max| Destination::File { path: "f".into(), size_max, files_max: None };
+    let remote = |url: &str| Destination::RemoteSyslog(url.to_owned());
+    for (argv, expected) in [
+        ("", Destination::StandardError),
+        ("-s", Destination::Syslog),
+        ("--syslog=false -r=", Destination::StandardError),
+        ("-r udp://h:514", remote("udp://h:514")),
+        ("-s --remote_syslog tcp://h:1", remote("tcp://h:1")),
+        ("-l f -s -r udp://h:514", file(None)),
+        ("-l f --log_size_limit 1000", file(Some(1000))),
+        ("-l f --log_size_limit 0", file(None)),
+        ("-l f --log_size_limit -1", file(None)),
+    ] {
+        assert_eq!(flags(argv).log_destination(), expected, "{argv}");
+    }
+    assert_eq!(flags("--log-format json").log_format, Some(LogFormat::Json));
+    let refused = refusal("--log-format xml");
+    assert!(refused.starts_with("invalid value \"xml\" for flag -log-format: a log is text or"));
 }
 
 #[test]
