@@ -29,7 +29,7 @@ pub struct Writable {
 /// How it went.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Raised {
-    /// Nothing but what is beneath these can be written.
+    /// Nothing but what is beneath these can be written; `/dev/null` goes without saying.
     Around(Vec<PathBuf>),
     /// There is no fence, because of this.
     Not(String),
@@ -43,7 +43,7 @@ pub fn raise(writable: &Writable) -> Raised {
         Ok(RulesetStatus::NotEnforced) => {
             Raised::Not("this kernel does not offer Landlock".to_owned())
         }
-        Ok(_) => Raised::Around(places.into_iter().map(|(path, _)| path).collect()),
+        Ok(_) => Raised::Around(places.into_iter().skip(1).map(|(path, _)| path).collect()),
         Err(error) => Raised::Not(error.to_string()),
     }
 }

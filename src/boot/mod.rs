@@ -216,9 +216,9 @@ impl Server<'_> {
         match &self.fence {
             None => {}
             Some(Raised::Around(places)) => {
-                let places: Vec<_> =
-                    places.iter().map(|place| place.display().to_string()).collect();
-                info!("Landlock: only {} can be written", places.join(", "));
+                let list: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+                let list = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+                info!("Landlock: of all files, the process can write {list}");
             }
             Some(Raised::Not(why)) => {
                 warn!("Landlock: the process can write any file that its user can: {why}");
