@@ -62,7 +62,7 @@ fn places(writable: &Writable) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
         let special = target.as_ref().is_some_and(|target| !target.is_file());
         if !special {
             let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-            places.push((folder.unwrap_or(Path::new(".")).to_owned(), files()));
+            places.push((folder.unwrap_or_else(|| Path::new(".")).to_owned(), files()));
         }
         places.extend(target.map(|target| (target, write)));
     }

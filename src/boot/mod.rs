@@ -136,6 +136,13 @@ struct Live {
     lame_duck: Option<LameDuck>,
 }
 
+impl Live {
+    /// What the service manager shows.
+    fn status(&self) -> String {
+        format!("Serving clients on {}", self.endpoint)
+    }
+}
+
 impl Server<'_> {
     /// From start to clean stop. `next` waits for the next signal, at most for the given time.
     fn live(
@@ -144,7 +151,7 @@ impl Server<'_> {
     ) -> Result<(), String> {
         let mut live = self.start()?;
         info!("Server is ready");
-        self.service.ready(&format!("Serving clients on {}", live.endpoint));
+        self.service.ready(&live.status());
         loop {
             let now = Instant::now();
             let duck = live.lame_duck.as_ref().map(|duck| duck.rest(now));
@@ -280,7 +287,9 @@ impl Server<'_> {
                 Err(error) => error!("File log not re-opened: {}", listen::reason(&error)),
             },
             Request::Reload => {
+                self.service.reloading();
                 warn!("Reload is not supported yet: this release has no configuration file");
+                self.service.ready(&live.status());
             }
             Request::LameDuck if live.lame_duck.is_some() => {}
             Request::LameDuck => {

@@ -94,6 +94,18 @@ fn nothing_is_told_by_a_server_that_cannot_start() {
 }
 
 #[test]
+fn a_reload_is_told_from_its_beginning_to_its_end() {
+    let manager = Manager::new();
+    let process = manager.start(&[], None);
+    let ready = manager.next();
+    process.signal(Signal::HUP);
+    let reloading = manager.next();
+    let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&reloading);
+    assert!(time.trim().parse::<u64>().is_ok(), "{time}");
+    assert_eq!(manager.next(), ready);
+}
+
+#[test]
 fn the_watchdog_is_fed_by_an_idle_server_and_not_by_one_that_hangs() {
     let manager = Manager::new();
     let process = manager.start(&[], Some("400000"));

@@ -152,7 +152,7 @@ fn line(label: Label, text: String) -> Line {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Names of the files that were put aside.
