@@ -38,8 +38,9 @@ put 644 linux-only.md usr/share/doc/ringbus/linux-only.md
 put 644 scripts/docker/Dockerfile usr/share/doc/ringbus/examples/Dockerfile
 put 644 scripts/docker/seccomp.json usr/share/doc/ringbus/examples/seccomp.json
 put 644 scripts/package/copyright usr/share/doc/ringbus/copyright
-printf 'ringbus (%s) unstable; urgency=medium\n\n  * See the history of the sources.\n\n -- %s  %s\n' \
-    "$version" 'ringbus maintainers <maintainers@ringbus.invalid>' \
+entry='ringbus (%s) unstable; urgency=medium\n\n  * See the history of the sources.\n\n -- %s  %s\n'
+printf "$entry" "$version" \
+    'ringbus maintainers <maintainers@ringbus.invalid>' \
     "$(date --utc --date="@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}" --rfc-email)" \
     >"$root/changelog"
 put 644 "$root/changelog" usr/share/doc/ringbus/changelog
