@@ -18,6 +18,7 @@ struct Rehearsal {
     flags: Vec<String>,
     program: Program,
     lame_duck: Timing,
+    fence: Option<Raised>,
 }
 
 impl Rehearsal {
@@ -26,7 +27,7 @@ impl Rehearsal {
         let dir = tempfile::tempdir().unwrap();
         let common = ["-a", "127.0.0.1", "-p", "-1", "--shards", "1", "-T=false"];
         let flags = common.iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
-        Self { dir, flags, program, lame_duck: Timing::default() }
+        Self { dir, flags, program, lame_duck: Timing::default(), fence: None }
     }
 
     fn flags(&self) -> Flags {
@@ -54,7 +55,7 @@ impl Rehearsal {
             host,
             log: &log,
             plane,
-            fence: None,
+            fence: self.fence.clone(),
             service: Service::from_env(),
             lame_duck: self.lame_duck,
         };
@@ -144,6 +145,28 @@ fn files_appear_with_the_server_and_the_ports_file_goes_with_it() {
     assert!(!lines.iter().any(|line| line.contains("[ERR]")), "{lines:?}");
     assert!(!ports.exists());
     assert_eq!(fs::read_to_string(pid_file).unwrap(), pid.to_string());
+}
+
+#[test]
+fn a_host_without_landlock_is_one_line() {
+    let mut rehearsal = Rehearsal::new("ringbus", &[]);
+    for (fence, expected) in [
+        (
+            Raised::Not("no such thing".to_owned()),
+            "[WRN] Landlock: the process can write any file that its user can: no such thing",
+        ),
+        (
+            Raised::Around(vec!["/a".into(), "/b".into()]),
+            "[INF] Landlock: of all files, the process can write /a, /b",
+        ),
+        (Raised::Around(Vec::new()), "[INF] Landlock: of all files, the process can write nothing"),
+    ] {
+        rehearsal.fence = Some(fence);
+        let (outcome, lines) = rehearsal.run(&Closing, |_| TERMINATED);
+        assert_eq!(outcome, Ok(()));
+        let told: Vec<&String> = lines.iter().filter(|line| line.contains("Landlock")).collect();
+        assert_eq!(told.last(), Some(&&expected.to_owned()));
+    }
 }
 
 #[test]
