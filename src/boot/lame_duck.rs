@@ -25,12 +25,6 @@ pub(super) struct Timing {
     pub(super) duration: Duration,
 }
 
-impl Default for Timing {
-    fn default() -> Self {
-        Self { grace: Duration::from_secs(10), duration: Duration::from_secs(120) }
-    }
-}
-
 /// A lame duck on its way out.
 #[derive(Debug)]
 pub(super) struct LameDuck {
@@ -97,6 +91,10 @@ impl LameDuck {
 mod tests {
     use super::*;
 
+    /// What a configuration that says nothing comes to.
+    const USUAL: Timing =
+        Timing { grace: Duration::from_secs(10), duration: Duration::from_secs(120) };
+
     /// Plays a lame duck whose clients stay until they are let go: when which step was taken.
     fn play(timing: Timing, clients: usize) -> Vec<(Duration, Step)> {
         let begin = Instant::now();
@@ -125,7 +123,7 @@ mod tests {
 
     #[test]
     fn few_clients_go_a_second_apart() {
-        let steps = play(Timing::default(), 3);
+        let steps = play(USUAL, 3);
         let at = |seconds, step| (Duration::from_secs(seconds), step);
         let expected = [at(10, Step::Begin(1)), at(11, Step::Shed(1)), at(12, Step::Shed(1))];
         assert_eq!(steps.get(..3), Some(&expected[..]));
@@ -134,7 +132,7 @@ mod tests {
 
     #[test]
     fn many_clients_are_spread_over_the_duration() {
-        let steps = play(Timing::default(), 65_536);
+        let steps = play(USUAL, 65_536);
         assert_eq!(total(&steps), 65_536);
         let (last, _) = steps[steps.len() - 2];
         assert!(last > Duration::from_secs(109) && last <= Duration::from_secs(120), "{last:?}");
@@ -148,7 +146,7 @@ mod tests {
     #[test]
     fn a_late_visit_catches_up() {
         let begin = Instant::now();
-        let mut duck = LameDuck::begin(Timing::default(), 10, begin);
+        let mut duck = LameDuck::begin(USUAL, 10, begin);
         assert_eq!(duck.on_time(begin, 10), Step::Wait);
         let late = begin + Duration::from_millis(13_500);
         assert_eq!(duck.on_time(late, 10), Step::Begin(4));
@@ -160,7 +158,7 @@ mod tests {
     #[test]
     fn nobody_is_waited_for_who_has_moved() {
         let begin = Instant::now();
-        let mut duck = LameDuck::begin(Timing::default(), 10, begin);
+        let mut duck = LameDuck::begin(USUAL, 10, begin);
         assert!(duck.rest(begin) <= LOOK);
         assert_eq!(duck.on_time(begin + LOOK, 1), Step::Wait);
         assert_eq!(duck.on_time(begin + LOOK, 0), Step::Over);

@@ -10,17 +10,16 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringbus_shard::limits::{CLOSE_FLUSH, Limits};
+use ringbus_shard::limits::CLOSE_FLUSH;
 use tracing::{error, info, warn};
 
 use crate::addresses;
-use crate::auth::Auth;
 use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
+use crate::config::{self, FileUsed, Loaded, Settings};
 use crate::data_plane::{DataPlane, Running, StartOptions};
 use crate::doctor::{self, Finding, Host, Verdict};
 use crate::fence::{self, Raised, Writable};
@@ -33,9 +32,8 @@ use crate::signal::{Request, Signals, Trapped};
 
 use self::lame_duck::{LameDuck, Step, Timing};
 
-/// Where clients are expected without `-a` and `-p`.
-const HOST: &str = "0.0.0.0";
-const PORT: u16 = 4222;
+/// Beyond this size of a payload nats-server warns.
+const PAYLOAD_USUAL: usize = 8 << 20;
 
 /// Runs the program with `argv`, its own name first.
 pub fn run(argv: impl Iterator<Item = OsString>, plane: &dyn DataPlane) -> ExitCode {
@@ -54,7 +52,7 @@ pub fn run(argv: impl Iterator<Item = OsString>, plane: &dyn DataPlane) -> ExitC
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&format_args!("{}: {error}", program.name())),
         },
-        Ok(Invocation::Serve(flags)) => match serve(&program, *flags, plane) {
+        Ok(Invocation::Serve(flags)) => match configured(&program, *flags, plane) {
             Ok(code) => code,
             Err(error) => complain(&format_args!("{}: {error}", program.name())),
         },
@@ -75,17 +73,68 @@ fn examine(shards: Option<usize>) -> ExitCode {
     if passed { printed } else { ExitCode::FAILURE }
 }
 
-/// Runs a server to its end. An error is for standard error: there is no log yet.
-fn serve(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitCode, String> {
+/// Reads the configuration, and does with it what the flags ask for. An error is for standard
+/// error: there is no log yet.
+fn configured(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitCode, String> {
+    let Loaded { settings, problems } = config::load(&flags, &config::System)?;
+    if flags.check_config == Some(true) {
+        let Some(FileUsed { path, digest }) = &settings.file else {
+            return Err("-t checks a configuration file: name one with -c".to_owned());
+        };
+        if !problems.warnings.is_empty() {
+            return Err(problems.to_string());
+        }
+        for note in &problems.notes {
+            let _ = writeln!(io::stderr(), "{note}");
+        }
+        let (name, path) = (program.name(), path.display());
+        let _ = writeln!(io::stderr(), "{name}: configuration file {path} is valid ({digest})");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if flags.dump_config == Some(true) {
+        return Ok(print(&settings.dump()));
+    }
+    for warning in &problems.warnings {
+        let _ = writeln!(io::stderr(), "{warning}");
+    }
+    let notes = problems.notes.iter().map(ToString::to_string).collect();
+    serve(program, Plan::new(settings, notes, &flags), plane)
+}
+
+/// What a server is to be.
+struct Plan {
+    settings: Settings,
+    /// What the operator should know about the configuration.
+    notes: Vec<String>,
+    /// Asked for by flag, as this is a matter of the host.
+    shards: Option<usize>,
+    spin: Option<Duration>,
+    /// The process may write anything.
+    without_fence: bool,
+    /// Shorter times than a configuration can have, for tests.
+    lame_duck: Option<Timing>,
+}
+
+impl Plan {
+    fn new(settings: Settings, notes: Vec<String>, flags: &Flags) -> Self {
+        let Flags { shards, spin, .. } = *flags;
+        let without_fence = flags.no_landlock == Some(true);
+        Self { settings, notes, shards, spin, without_fence, lame_duck: None }
+    }
+}
+
+/// Runs a server to its end. An error is for standard error.
+fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCode, String> {
     let signals = Signals::block().map_err(|error| format!("cannot block signals: {error}"))?;
-    let fence = raise_fence(&flags);
-    let log = open_log(program, &flags)?;
+    // Before the first thread is started, which is that of the log: threads inherit it.
+    let fence = (!plan.without_fence).then(|| fence::raise(&writable(&plan.settings)));
+    let log = open_log(program, &plan.settings)?;
     // Fails only if there is a subscriber already, and this is the only place that sets one.
     let _ = tracing::subscriber::set_global_default(log.clone());
     doctor::raise_limits();
-    let host = Host::read(flags.shards);
-    let (service, lame_duck) = (Service::from_env(), Timing::default());
-    let server = Server { program, flags, host, log: &log, plane, fence, service, lame_duck };
+    let host = Host::read(plan.shards);
+    let server =
+        Server { program, plan, host, log: &log, plane, fence, service: Service::from_env() };
     let ended = server.live(&mut |rest| signals.wait(rest));
     if let Err(why) = &ended {
         error!(target: FATAL, "{why}");
@@ -94,24 +143,22 @@ fn serve(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitC
     Ok(if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Before the first thread is started, which is that of the log: threads inherit it.
-fn raise_fence(flags: &Flags) -> Option<Raised> {
-    let named = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-    let writable = Writable {
-        log: named(&flags.log_file),
-        pid: named(&flags.pid_file),
-        ports: named(&flags.ports_file_dir),
-    };
-    (flags.no_landlock != Some(true)).then(|| fence::raise(&writable))
+/// What the process goes on writing.
+fn writable(settings: &Settings) -> Writable {
+    Writable {
+        log: (*settings.log.file).clone(),
+        pid: (*settings.life.pid_file).clone(),
+        ports: (*settings.life.ports_file_dir).clone(),
+    }
 }
 
-fn open_log(program: &Program, flags: &Flags) -> Result<Log, String> {
+fn open_log(program: &Program, settings: &Settings) -> Result<Log, String> {
     Log::start(&LogOptions {
-        destination: flags.log_destination(),
-        format: flags.log_format.unwrap_or_default(),
-        time: flags.logtime.unwrap_or(true),
-        utc: flags.logtime_utc.unwrap_or(false),
-        verbosity: flags.verbosity(),
+        destination: settings.log.destination(),
+        format: settings.log.format,
+        time: *settings.log.time,
+        utc: *settings.log.utc,
+        verbosity: settings.log.verbosity(),
         program: program.name().to_owned(),
     })
 }
@@ -119,13 +166,12 @@ fn open_log(program: &Program, flags: &Flags) -> Result<Log, String> {
 /// All that a server is made from.
 struct Server<'a> {
     program: &'a Program,
-    flags: Flags,
+    plan: Plan,
     host: Host,
     log: &'a Log,
     plane: &'a dyn DataPlane,
     fence: Option<Raised>,
     service: Service,
-    lame_duck: Timing,
 }
 
 /// What runs, and what is to be tidied up after it.
@@ -169,19 +215,19 @@ impl Server<'_> {
         }
     }
 
-    fn start(&mut self) -> Result<Live, String> {
+    fn start(&self) -> Result<Live, String> {
+        let settings = &self.plan.settings;
         let findings = doctor::examine(&self.host);
         if let Some(refusal) = doctor::refusal(&findings) {
             return Err(refusal);
         }
-        let mut identity = Identity::new(self.flags.name.as_deref())
+        let mut identity = Identity::new(settings.names.server_name.as_deref())
             .map_err(|error| format!("cannot make a server ID: {error}"))?;
         let cores = self.host.cores.place(self.host.shards);
         banner(self.program, &identity, &cores);
         self.warn(&findings);
         self.tell_fence();
-        if let Some(path) = self.flags.pid_file.as_ref().filter(|path| !path.as_os_str().is_empty())
-        {
+        if let Some(path) = settings.life.pid_file.as_ref() {
             files::write_pid(path, std::process::id()).map_err(|error| {
                 let (path, cause) = (path.display(), listen::reason(&error));
                 format!("Could not write pidfile: open {path}: {cause}")
@@ -196,11 +242,12 @@ impl Server<'_> {
                 cores,
                 listener,
                 identity,
-                limits: Limits::default(),
-                auth: Arc::new(self.auth()),
-                verbosity: self.flags.verbosity(),
-                traced_len_max: self.flags.max_traced_msg_len.filter(|bytes| *bytes > 0),
-                spin: self.flags.spin.unwrap_or_default(),
+                limits: settings.limits.limits(*settings.auth.timeout),
+                headers: !*settings.limits.without_headers,
+                auth: Arc::new(settings.auth.auth()),
+                verbosity: settings.log.verbosity(),
+                traced_len_max: *settings.log.traced_len_max,
+                spin: self.plan.spin.unwrap_or_default(),
                 rest: self.service.rest(),
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
@@ -209,10 +256,18 @@ impl Server<'_> {
     }
 
     fn warn(&self, findings: &[Finding]) {
-        let password =
-            self.flags.pass.as_ref().map_or("", ringbus_shard::wire::secret::Secret::expose);
-        if !password.is_empty() {
+        let settings = &self.plan.settings;
+        if settings.auth.has_plain_password() {
             warn!("Plaintext passwords detected, use nkeys or bcrypt");
+        }
+        if let Some(FileUsed { path, digest }) = &settings.file {
+            info!("Using configuration file: {} ({digest})", path.display());
+        }
+        for note in &self.plan.notes {
+            warn!("{note}");
+        }
+        if *settings.limits.payload > PAYLOAD_USUAL {
+            warn!("Payloads over 8 MiB are legal, but they hold up everything behind them");
         }
         for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Warn) {
             let Finding { subject, seen, needed, remedy, .. } = finding;
@@ -236,19 +291,13 @@ impl Server<'_> {
 
     /// Opens the listener and tells the identity where it is.
     fn listen(&self, identity: &mut Identity) -> Result<(TcpListener, Endpoint), String> {
-        let host = self.flags.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(HOST);
-        // Zero is the default and -1 a free port, as with nats-server.
-        let port = match self.flags.port {
-            None | Some(0) => PORT,
-            Some(port) => u16::try_from(port).unwrap_or(0),
-        };
-        let mut endpoint = Endpoint { host: host.to_owned(), port };
+        let settings = &self.plan.settings.listen;
+        let mut endpoint = Endpoint { host: (*settings.host).clone(), port: *settings.port };
         let listener = listen::listen(&endpoint).map_err(|error| error.to_string())?;
         endpoint.port = listener.local_addr().map_err(|error| error.to_string())?.port();
         info!("Listening for client connections on {endpoint}");
 
-        let advertised = self.flags.client_advertise.as_deref().filter(|text| !text.is_empty());
-        (identity.host, identity.port) = match advertised {
+        (identity.host, identity.port) = match settings.client_advertise.as_deref() {
             None => (endpoint.host.clone(), endpoint.port),
             Some(text) => addresses::advertised(text, endpoint.port).map_err(|why| {
                 format!("Error setting server INFO with ClientAdvertise value of {text}, err={why}")
@@ -257,13 +306,9 @@ impl Server<'_> {
         Ok((listener, endpoint))
     }
 
-    fn auth(&mut self) -> Auth {
-        Auth::new(self.flags.user.take(), self.flags.pass.take(), self.flags.auth.take())
-    }
-
     /// A server without its ports file still serves; who waits for the file reads the log.
     fn write_ports(&self, local: std::net::SocketAddr) -> Option<PortsFile> {
-        let dir = self.flags.ports_file_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty())?;
+        let dir = self.plan.settings.life.ports_file_dir.as_ref()?;
         let file = PortsFile::new(dir, self.program.name(), std::process::id());
         let interfaces = addresses::of_all_interfaces();
         let ports = Ports { nats: addresses::urls("nats", local, &interfaces) };
@@ -289,16 +334,19 @@ impl Server<'_> {
             },
             Request::Reload => {
                 self.service.reloading();
-                warn!("Reload is not supported yet: this release has no configuration file");
+                warn!("Reload is not supported yet: restart the server to change its settings");
                 self.service.ready(&live.status());
             }
             Request::LameDuck if live.lame_duck.is_some() => {}
             Request::LameDuck => {
                 info!("Entering lame duck mode, stop accepting new clients");
-                self.service.stopping("Lame duck: clients move away", self.lame_duck.duration);
+                let life = &self.plan.settings.life;
+                let (grace, duration) = (*life.lame_duck_grace_period, *life.lame_duck_duration);
+                let timing = self.plan.lame_duck.unwrap_or(Timing { grace, duration });
+                self.service.stopping("Lame duck: clients move away", timing.duration);
                 live.running.lame_duck();
                 let clients = live.running.connections();
-                live.lame_duck = Some(LameDuck::begin(self.lame_duck, clients, Instant::now()));
+                live.lame_duck = Some(LameDuck::begin(timing, clients, Instant::now()));
             }
         }
         true

@@ -17,7 +17,7 @@ struct Rehearsal {
     dir: tempfile::TempDir,
     flags: Vec<String>,
     program: Program,
-    lame_duck: Timing,
+    lame_duck: Option<Timing>,
     fence: Option<Raised>,
 }
 
@@ -27,15 +27,20 @@ impl Rehearsal {
         let dir = tempfile::tempdir().unwrap();
         let common = ["-a", "127.0.0.1", "-p", "-1", "--shards", "1", "-T=false"];
         let flags = common.iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
-        Self { dir, flags, program, lame_duck: Timing::default(), fence: None }
+        Self { dir, flags, program, lame_duck: None, fence: None }
     }
 
-    fn flags(&self) -> Flags {
-        let argv: Vec<OsString> = self.flags.iter().map(OsString::from).collect();
-        match cli::parse(&self.program, &argv) {
+    /// What the flags come to with a log in our directory.
+    fn plan(&self) -> Plan {
+        let log = ["-l".into(), self.dir.path().join("log").into_os_string()];
+        let argv: Vec<OsString> = self.flags.iter().map(OsString::from).chain(log).collect();
+        let flags = match cli::parse(&self.program, &argv) {
             Ok(Invocation::Serve(flags)) => *flags,
             other => panic!("{other:?}"),
-        }
+        };
+        let Loaded { settings, problems } = config::load(&flags, &config::System).unwrap();
+        let notes = problems.notes.iter().map(ToString::to_string).collect();
+        Plan { lame_duck: self.lame_duck, ..Plan::new(settings, notes, &flags) }
     }
 
     /// Runs to the end; gives the outcome and the log, the process ID cut off its lines.
@@ -45,19 +50,17 @@ impl Rehearsal {
         mut next: impl FnMut(&Path) -> Trapped,
     ) -> (Result<(), String>, Vec<String>) {
         let path = self.dir.path().join("log");
-        let mut flags = self.flags();
-        flags.log_file = Some(path.clone());
-        let log = open_log(&self.program, &flags).unwrap();
-        let host = Host { shards: flags.shards.unwrap(), ..Host::good() };
+        let plan = self.plan();
+        let log = open_log(&self.program, &plan.settings).unwrap();
+        let host = Host { shards: plan.shards.unwrap(), ..Host::good() };
         let server = Server {
             program: &self.program,
-            flags,
+            plan,
             host,
             log: &log,
             plane,
             fence: self.fence.clone(),
             service: Service::from_env(),
-            lame_duck: self.lame_duck,
         };
         let outcome = tracing::subscriber::with_default(log.clone(), || {
             server.live(&mut |rest| {
@@ -185,7 +188,7 @@ fn signals_are_obeyed_in_order() {
         "[INF] Trapped \"user defined signal 1\" signal",
         "[INF] File log re-opened",
         "[INF] Trapped \"hangup\" signal",
-        "[WRN] Reload is not supported yet: this release has no configuration file",
+        "[WRN] Reload is not supported yet: restart the server to change its settings",
         "[INF] Trapped \"user defined signal 2\" signal",
         "[INF] Entering lame duck mode, stop accepting new clients",
         "[INF] Initiating Shutdown...",
@@ -252,25 +255,23 @@ fn the_data_plane_gets_what_the_flags_say() {
     assert!(options.auth.required());
     assert_eq!(options.identity.server_name, "one");
     assert_eq!((options.identity.host.as_str(), options.identity.port), ("broker.example", 80));
-    assert_eq!(options.limits, Limits::default());
+    assert_eq!(options.limits, ringbus_shard::limits::Limits::default());
 }
 
 #[test]
 fn a_host_that_lacks_something_is_refused_before_anything_is_touched() {
     let rehearsal = Rehearsal::new("ringbus", &[]);
-    let mut flags = rehearsal.flags();
-    flags.log_file = Some(rehearsal.dir.path().join("log"));
-    let log = open_log(&rehearsal.program, &flags).unwrap();
+    let plan = rehearsal.plan();
+    let log = open_log(&rehearsal.program, &plan.settings).unwrap();
     let host = Host { kernel: "5.15.0".to_owned(), ..Host::good() };
     let server = Server {
         program: &rehearsal.program,
-        flags,
+        plan,
         host,
         log: &log,
         plane: &Closing,
         fence: None,
         service: Service::from_env(),
-        lame_duck: rehearsal.lame_duck,
     };
     let why = server.live(&mut |_| Some(TERMINATED)).unwrap_err();
     let expected = "this host cannot run the server: kernel: Linux 5.15.0; needed: Linux 6.1 or \
@@ -300,7 +301,7 @@ fn client(address: SocketAddr) -> std::thread::JoinHandle<(String, Duration)> {
 fn a_lame_duck_lets_clients_go_one_after_the_other() {
     let (grace, duration) = (Duration::from_millis(300), Duration::from_millis(900));
     let mut rehearsal = Rehearsal::new("ringbus", &["--shards", "2"]);
-    rehearsal.lame_duck = Timing { grace, duration };
+    rehearsal.lame_duck = Some(Timing { grace, duration });
     let (mut clients, mut refused) = (Vec::new(), None);
     let (outcome, lines) = rehearsal.run(&crate::data_plane::Shards, |log| {
         let address = address(log);

@@ -1,8 +1,8 @@
 //! Flags of nats-server whose feature is not in this release.
 //!
 //! They are read like any other flag and then refused with the reason, because a server that
-//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-m 0`,
-//! `-c ""`) pass, as they do with nats-server.
+//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-m 0`)
+//! pass, as they do with nats-server.
 
 use clap::{Arg, ArgMatches};
 
@@ -24,11 +24,6 @@ struct Feature {
 }
 
 const FEATURES: &[Feature] = &[
-    Feature {
-        what: "configuration files are not part of this release",
-        remedy: "Give the settings as flags.",
-        flags: &[("config", &["c"], Value::Text("file")), ("t", &[], Value::Switch)],
-    },
     Feature {
         what: "HTTP monitoring is not part of this release",
         remedy: "Start without it.",

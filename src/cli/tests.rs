@@ -1,7 +1,7 @@
 //! Command lines and what they mean, or the line that refuses them.
 
 use super::*;
-use crate::observe::log::{Destination, LogFormat};
+use crate::observe::log::LogFormat;
 
 fn program(name: &str) -> Program {
     Program::from_argv0(Some(&OsString::from(name)))
@@ -72,18 +72,19 @@ fn switches_take_a_value_only_after_an_equals_sign() {
 
 #[test]
 fn combined_switches_override_their_parts() {
+    let (on, off) = (Some(true), Some(false));
     let cases = [
-        ("", (false, false, false)),
-        ("-D", (true, false, false)),
-        ("-V", (false, true, false)),
-        ("-DV", (true, true, false)),
-        ("-VV", (false, true, true)),
-        ("-DVV", (true, true, true)),
-        ("-D -V -DV=false", (false, false, false)),
-        ("-DVV -VV=false", (true, false, false)),
+        ("", (None, None, None)),
+        ("-D", (on, None, None)),
+        ("-V", (None, on, None)),
+        ("-DV", (on, on, None)),
+        ("-VV", (None, on, on)),
+        ("-DVV", (on, on, on)),
+        ("-D -V -DV=false", (off, off, None)),
+        ("-DVV -VV=false", (on, off, off)),
     ];
     for (argv, expected) in cases {
-        let Verbosity { debug, trace, trace_verbose } = flags(argv).verbosity();
+        let VerbosityAsked { debug, trace, trace_verbose } = flags(argv).verbosity();
         assert_eq!((debug, trace, trace_verbose), expected, "{argv}");
     }
 }
@@ -148,20 +149,16 @@ fn what_cannot_be_read_is_refused_by_name() {
 #[test]
 fn features_of_later_releases_are_refused_and_never_ignored() {
     let jetstream = "JetStream is not part of this release. Start without it.";
-    let files = "configuration files are not part of this release. Give the settings as flags.";
     let cases = [
         ("-js", "-js", jetstream),
         ("--jetstream", "-jetstream", jetstream),
         ("-sd=/x", "-sd", jetstream),
-        ("-c f", "-c", files),
     ];
     for (argv, flag, why) in cases {
         let expected = format!("ringbus: {flag} is not supported yet: {why}");
         assert_eq!(refusal(argv), expected, "{argv}");
     }
     for argv in [
-        "-config f",
-        "-t",
         "-http_port -1",
         "-ms 1",
         "--https_port 1",
@@ -196,22 +193,7 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
 }
 
 #[test]
-fn a_log_goes_to_one_place() {
-    let file = |size_max| Destination::File { path: "f".into(), size_max, files_max: None };
-    let remote = |url: &str| Destination::RemoteSyslog(url.to_owned());
-    for (argv, expected) in [
-        ("", Destination::StandardError),
-        ("-s", Destination::Syslog),
-        ("--syslog=false -r=", Destination::StandardError),
-        ("-r udp://h:514", remote("udp://h:514")),
-        ("-s --remote_syslog tcp://h:1", remote("tcp://h:1")),
-        ("-l f -s -r udp://h:514", file(None)),
-        ("-l f --log_size_limit 1000", file(Some(1000))),
-        ("-l f --log_size_limit 0", file(None)),
-        ("-l f --log_size_limit -1", file(None)),
-    ] {
-        assert_eq!(flags(argv).log_destination(), expected, "{argv}");
-    }
+fn a_log_is_text_or_json() {
     assert_eq!(flags("--log-format json").log_format, Some(LogFormat::Json));
     let refused = refusal("--log-format xml");
     assert!(refused.starts_with("invalid value \"xml\" for flag -log-format: a log is text or"));

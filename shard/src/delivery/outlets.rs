@@ -7,9 +7,11 @@
 //! Bound: `max_pending` per outlet. What would go over it is not appended; the connection is a slow
 //! consumer and is listed in [`Outlets::take_overflowed`].
 
+use bytes::Bytes;
+
 use crate::clock::Now;
 use crate::ids::ConnId;
-use crate::limits::STALL_PERCENT;
+use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX};
 use crate::outbox::{ChunkPool, Outbox};
 
 /// What became of one delivery.
@@ -43,6 +45,8 @@ pub struct Outlet {
     written: u64,
     /// What `written` must have reached, and by when; see [`Outlets::blocked`].
     deadline: Option<(u64, Now)>,
+    /// A timer that will look at the deadline is armed.
+    watched: bool,
 }
 
 /// The outlets of one shard.
@@ -61,8 +65,8 @@ pub struct Outlets {
 }
 
 impl Outlets {
-    /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every message
-    /// queued is kept as text for [`Self::take_traced`].
+    /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every
+    /// message queued is kept as text for [`Self::take_traced`].
     #[must_use]
     pub fn new(pending_max: usize, trace: bool, traced_payload_max: usize) -> Self {
         Self {
@@ -98,6 +102,7 @@ impl Outlets {
                 out_bytes: 0,
                 written: 0,
                 deadline: None,
+                watched: false,
             });
         }
     }
@@ -158,13 +163,19 @@ impl Outlets {
             self.overflowed.push(outlet.conn);
             return Delivered::No;
         }
-        let frame = outlet.outbox.frame(len, &mut self.pool);
+        // The form without headers is another one than the block.
+        let block = line.block.filter(|_| headers || line.header_len == 0);
+        let copied = if block.is_some() { len - tail.len() } else { len };
+        let frame = outlet.outbox.frame(copied, &mut self.pool);
         if headers {
             frame.push(b'H');
         }
         frame.extend_from_slice(line.head);
         frame.extend_from_slice(line.sid);
-        frame.extend_from_slice(tail);
+        match block {
+            None => frame.extend_from_slice(tail),
+            Some(block) => outlet.outbox.share(block),
+        }
         if let Some(traced) = &mut self.traced {
             traced.extend(
                 line.trace(headers, tail, self.traced_payload_max).map(|text| (outlet.conn, text)),
@@ -222,16 +233,25 @@ impl Outlets {
         None
     }
 
+    /// Whether there are no connections.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.iter().all(Option::is_none)
+    }
+
     /// Whether [`Self::take_dirty`] may have something.
     #[must_use]
     pub fn any_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
 
-    /// Bytes queued since [`Self::flushed`].
+    /// Whether it is time to write before more is queued: what was queued must still be in the
+    /// cache, but each socket should get enough at once to be worth its system call.
+    #[inline]
     #[must_use]
-    pub fn produced(&self) -> usize {
-        self.produced
+    pub fn is_due(&self) -> bool {
+        let worthwhile = self.dirty.len() * CHUNK_BYTES;
+        self.produced >= worthwhile.clamp(TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX)
     }
 
     /// The driver has tried to write everything that was dirty.
@@ -254,16 +274,24 @@ impl Outlets {
         outlet.outbox.is_empty()
     }
 
-    /// The socket took no more: all that waits now must be gone by `deadline`. True if no earlier
-    /// deadline was running, so that a timer has to be armed.
+    /// The socket took no more: all that waits now must be gone by `deadline`. True if a timer has
+    /// to be armed for that; one that is armed for an earlier deadline will do.
     pub fn blocked(&mut self, conn: ConnId, deadline: Now) -> bool {
         let Some(outlet) = self.get_mut(conn) else { return false };
         outlet.blocked = true;
-        if outlet.deadline.is_some() {
-            return false;
+        if outlet.deadline.is_none() {
+            outlet.deadline = Some((outlet.written + outlet.outbox.queued() as u64, deadline));
         }
-        outlet.deadline = Some((outlet.written + outlet.outbox.queued() as u64, deadline));
-        true
+        !std::mem::replace(&mut outlet.watched, true)
+    }
+
+    /// The timer that [`Self::blocked`] asked for went off. Returns the deadline that runs now: the
+    /// timer must be armed again for it, unless it has passed.
+    pub fn look_at_deadline(&mut self, conn: ConnId) -> Option<Now> {
+        let outlet = self.get_mut(conn)?;
+        let deadline = outlet.deadline();
+        outlet.watched = deadline.is_some();
+        deadline
     }
 
     /// The socket may take bytes again.
@@ -282,6 +310,12 @@ impl Outlet {
     #[must_use]
     pub fn conn(&self) -> ConnId {
         self.conn
+    }
+
+    /// Whether bytes came that nobody has tried to write.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     /// The bytes that wait.
@@ -306,6 +340,8 @@ pub struct Line<'a> {
     pub sid: &'a [u8],
     /// What follows, for a receiver that takes headers.
     pub tail: &'a [u8],
+    /// The same as a block, if it is large and there are several receivers.
+    pub block: Option<&'a Bytes>,
     /// Bytes of the payload, headers included.
     pub payload_len: usize,
     /// Bytes of the header block; zero if there is none.

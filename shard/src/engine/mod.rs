@@ -11,15 +11,16 @@
 //! | [`stats`](Stats) | what is counted |
 
 mod command;
+#[cfg(test)]
+mod departures;
 mod exchange;
 mod peers;
 mod shard;
 mod stats;
 mod subscriptions;
-mod timers;
-
 #[cfg(test)]
 mod tests;
+mod timers;
 
 pub use command::Command;
 pub use exchange::Exchange;

@@ -14,7 +14,6 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
-use crate::limits::TURN_OUTPUT_BYTES;
 use crate::mesh::ring::Consumer;
 
 use super::Order;
@@ -174,14 +173,13 @@ impl Driver {
                     self.parts.shard.on_bytes(now, conn, self.ring.bytes(piece));
                 }
                 self.ring.release(piece);
-                if self.parts.shard.produced() >= TURN_OUTPUT_BYTES {
+                if self.parts.shard.output_is_due() {
                     self.flush(now);
                 }
                 None
             }
             Outcome::Done => Some(CloseReason::ClientClosed),
             Outcome::Failed(Errno::NOBUFS | Errno::CANCELED | Errno::INTR | Errno::AGAIN) => None,
-            Outcome::Failed(Errno::CONNRESET) => Some(CloseReason::ClientClosed),
             Outcome::Failed(_) | Outcome::Accepted(_) => Some(CloseReason::ReadError),
         };
         let Some(conn) = conn else { return };
@@ -224,7 +222,9 @@ impl Driver {
 
     fn admit(&mut self, now: Now, newcomer: Newcomer) {
         if self.stop.is_some() {
-            self.parts.loads.remove(self.parts.me);
+            if !newcomer.refused {
+                self.parts.loads.remove(self.parts.me);
+            }
             return;
         }
         // A socket that cannot be told to send at once still works.
@@ -234,7 +234,7 @@ impl Driver {
         } else {
             self.parts.shard.on_open(now, newcomer.peer)
         };
-        self.sockets.open(&mut self.ring, conn, newcomer.fd);
+        self.sockets.open(&mut self.ring, conn, newcomer.fd, !newcomer.refused);
     }
 
     /// What the process wants.
@@ -242,12 +242,12 @@ impl Driver {
         while let Ok(order) = self.parts.orders.try_recv() {
             match order {
                 Order::LameDuck => {
-                    self.accept_no_more();
+                    self.refuse_newcomers();
                     self.parts.shard.on_lame_duck();
                 }
                 Order::Shed(count) => self.parts.shard.on_shed(now, count),
                 Order::Stop(grace) => {
-                    self.accept_no_more();
+                    self.refuse_newcomers();
                     self.stop = Some(now.after(grace));
                     self.parts.shard.on_shutdown(now);
                 }
@@ -255,10 +255,9 @@ impl Driver {
         }
     }
 
-    /// Closes the listener. The ring holds it as well, until its request is taken back.
-    fn accept_no_more(&mut self) {
-        if self.parts.acceptor.take().is_some() {
-            self.ring.cancel_accept();
+    fn refuse_newcomers(&mut self) {
+        if let Some(acceptor) = self.parts.acceptor.take() {
+            acceptor.close();
         }
     }
 
@@ -300,12 +299,8 @@ impl Driver {
                     self.ring.writable(fd, conn);
                     return;
                 }
-                Written::Failed(errno) => {
-                    let reason = match errno {
-                        Errno::PIPE | Errno::CONNRESET => CloseReason::ClientClosed,
-                        _ => CloseReason::WriteError,
-                    };
-                    self.parts.shard.on_hang_up(now, conn, reason);
+                Written::Failed => {
+                    self.parts.shard.on_hang_up(now, conn, CloseReason::WriteError);
                     return;
                 }
             }
@@ -320,9 +315,11 @@ impl Driver {
                 Command::Resume(conn) => self.sockets.resume(&mut self.ring, conn),
                 Command::Finish(conn) => self.sockets.finish(conn),
                 Command::Close(conn) => {
-                    self.sockets.close(conn);
+                    let counted = self.sockets.close(conn);
                     self.parts.shard.on_released(conn);
-                    self.parts.loads.remove(self.parts.me);
+                    if counted {
+                        self.parts.loads.remove(self.parts.me);
+                    }
                 }
             }
         }
