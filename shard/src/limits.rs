@@ -43,10 +43,6 @@ pub const SPILL_BYTES_MAX: usize = 16 << 20;
 /// frame, small enough that a few of them stay in the second-level cache.
 pub const CHUNK_BYTES: usize = 64 << 10;
 
-/// From this size on, a message for several receivers is kept once and referred to by each. Below it,
-/// copying costs less than the second piece of the write.
-pub const SHARED_BYTES_MIN: usize = 8 << 10;
-
 /// Chunks a shard keeps for the next connection that has something to say.
 pub const CHUNK_POOL: usize = 64;
 

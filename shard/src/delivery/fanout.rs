@@ -1,11 +1,8 @@
 //! Fan-out: one message into the outboxes of this shard's own receivers.
 
-use bytes::Bytes;
-
 use crate::engine::Subscriptions;
 use crate::ids::SubId;
 use crate::interest::LocalTarget;
-use crate::limits::SHARED_BYTES_MIN;
 use crate::wire::encode;
 
 use super::outlets::Line;
@@ -67,10 +64,8 @@ impl Fanout<'_> {
     ) -> Reach {
         let mut reach = Reach::default();
         self.strip(message);
-        let shared = targets.len() > 1 && message.tail.len() >= SHARED_BYTES_MIN;
-        let block = shared.then(|| Bytes::copy_from_slice(message.tail));
         for target in targets {
-            reach.add(self.deliver(*target, head, message, block.as_ref(), publisher));
+            reach.add(self.deliver(*target, head, message, publisher));
         }
         reach
     }
@@ -88,7 +83,7 @@ impl Fanout<'_> {
         self.strip(message);
         let (before, after) = targets.split_at(start.min(targets.len()));
         for target in after.iter().chain(before) {
-            if reach.add(self.deliver(*target, head, message, None, publisher)) {
+            if reach.add(self.deliver(*target, head, message, publisher)) {
                 break;
             }
         }
@@ -110,7 +105,6 @@ impl Fanout<'_> {
         target: LocalTarget,
         head: &[u8],
         message: &Message<'_>,
-        block: Option<&Bytes>,
         publisher: Option<u32>,
     ) -> Delivered {
         let Some(subscription) = self.subscriptions.get_mut(target.sub) else {
@@ -123,7 +117,6 @@ impl Fanout<'_> {
             head,
             sid: &subscription.sid,
             tail: message.tail,
-            block,
             payload_len: message.payload.len(),
             header_len: message.header_len,
             stripped: self.scratch,

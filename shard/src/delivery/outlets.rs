@@ -7,8 +7,6 @@
 //! Bound: `max_pending` per outlet. What would go over it is not appended; the connection is a slow
 //! consumer and is listed in [`Outlets::take_overflowed`].
 
-use bytes::Bytes;
-
 use crate::clock::Now;
 use crate::ids::ConnId;
 use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX};
@@ -163,19 +161,13 @@ impl Outlets {
             self.overflowed.push(outlet.conn);
             return Delivered::No;
         }
-        // The form without headers is another one than the block.
-        let block = line.block.filter(|_| headers || line.header_len == 0);
-        let copied = if block.is_some() { len - tail.len() } else { len };
-        let frame = outlet.outbox.frame(copied, &mut self.pool);
+        let frame = outlet.outbox.frame(len, &mut self.pool);
         if headers {
             frame.push(b'H');
         }
         frame.extend_from_slice(line.head);
         frame.extend_from_slice(line.sid);
-        match block {
-            None => frame.extend_from_slice(tail),
-            Some(block) => outlet.outbox.share(block),
-        }
+        frame.extend_from_slice(tail);
         if let Some(traced) = &mut self.traced {
             traced.extend(
                 line.trace(headers, tail, self.traced_payload_max).map(|text| (outlet.conn, text)),
@@ -340,8 +332,6 @@ pub struct Line<'a> {
     pub sid: &'a [u8],
     /// What follows, for a receiver that takes headers.
     pub tail: &'a [u8],
-    /// The same as a block, if it is large and there are several receivers.
-    pub block: Option<&'a Bytes>,
     /// Bytes of the payload, headers included.
     pub payload_len: usize,
     /// Bytes of the header block; zero if there is none.

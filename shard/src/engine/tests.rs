@@ -235,6 +235,20 @@ fn more_than_may_wait_ends_the_receiver_and_not_the_publisher() {
 }
 
 #[test]
+fn a_publisher_waits_for_receivers_that_are_behind_unless_told_not_to() {
+    for (stalls, counted) in [(true, 1), (false, 0)] {
+        let mut scene = Scene::new(Limits { pending: 1000, stalls, ..Limits::default() });
+        let (slow, publisher) = (scene.client(), scene.client());
+        scene.says(slow, "SUB flood 1\r\n");
+        let message = format!("PUB flood 100\r\n{}\r\n", "x".repeat(100));
+        scene.says(publisher, &message.repeat(7));
+        scene.says(publisher, &message);
+        assert_eq!(scene.shard.stats().stalls, counted, "stalls: {stalls}");
+        assert!(scene.ended().is_empty());
+    }
+}
+
+#[test]
 fn an_error_is_written_and_the_peer_may_hang_up_first() {
     let mut scene = Scene::new(Limits::default());
     let conn = scene.client();

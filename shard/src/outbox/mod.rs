@@ -4,8 +4,7 @@
 //! how much the socket took. Bytes lie in chunks: a frame is copied once, never moved again, except
 //! that the first, small chunk of a burst is copied into a large one when it overflows. Chunks come
 //! from a pool of the shard, so that an idle connection holds none and a busy shard reuses the few
-//! that are warm in its cache. Large bytes that several connections wait for are not copied into
-//! each: their outboxes refer to one block.
+//! that are warm in its cache.
 //!
 //! Bounds: the caller compares [`Outbox::queued`] with `max_pending` before it appends.
 //!
@@ -20,32 +19,12 @@ pub use pool::ChunkPool;
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use crate::limits::CHUNK_BYTES;
-
-/// Bytes that are complete.
-#[derive(Debug)]
-enum Chunk {
-    /// Of this outbox alone.
-    Own(Vec<u8>),
-    /// A block that other outboxes may refer to as well.
-    Shared(Bytes),
-}
-
-impl Chunk {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Own(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-}
 
 /// Bytes waiting for one connection, oldest first.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    sealed: VecDeque<Chunk>,
+    sealed: VecDeque<Vec<u8>>,
     open: Vec<u8>,
     written: usize,
     queued: usize,
@@ -89,16 +68,7 @@ impl Outbox {
             return;
         }
         let fresh = pool.take(len.max(CHUNK_BYTES));
-        self.sealed.push_back(Chunk::Own(std::mem::replace(&mut self.open, fresh)));
-    }
-
-    /// Appends a block without copying it.
-    pub fn share(&mut self, block: &Bytes) {
-        if !self.open.is_empty() {
-            self.sealed.push_back(Chunk::Own(std::mem::take(&mut self.open)));
-        }
-        self.queued += block.len();
-        self.sealed.push_back(Chunk::Shared(block.clone()));
+        self.sealed.push_back(std::mem::replace(&mut self.open, fresh));
     }
 
     /// Appends `bytes` as one frame.
@@ -111,8 +81,7 @@ impl Outbox {
         let skip = std::iter::once(self.written).chain(std::iter::repeat(0));
         self.sealed
             .iter()
-            .map(Chunk::bytes)
-            .chain(std::iter::once(&*self.open))
+            .chain(std::iter::once(&self.open))
             .zip(skip)
             .map(|(chunk, skip)| chunk.get(skip..).unwrap_or_default())
             .filter(|piece| !piece.is_empty())
@@ -131,10 +100,10 @@ impl Outbox {
         self.queued -= count;
         self.written += count;
         while let Some(front) = self.sealed.front()
-            && self.written >= front.bytes().len()
+            && self.written >= front.len()
         {
-            self.written -= front.bytes().len();
-            if let Some(Chunk::Own(done)) = self.sealed.pop_front() {
+            self.written -= front.len();
+            if let Some(done) = self.sealed.pop_front() {
                 pool.put(done);
             }
         }
