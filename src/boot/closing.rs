@@ -39,7 +39,13 @@ impl DataPlane for Closing {
 }
 
 impl Running for ClosingRuns {
-    fn lame_duck(&self) {}
+    fn slowest_turn(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn lame_duck(&mut self) {}
+
+    fn shed(&mut self, _count: usize) {}
 
     fn connections(&self) -> usize {
         0

@@ -11,6 +11,8 @@
 //! | [`stats`](Stats) | what is counted |
 
 mod command;
+#[cfg(test)]
+mod departures;
 mod exchange;
 mod peers;
 mod shard;

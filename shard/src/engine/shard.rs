@@ -47,6 +47,8 @@ pub struct Shard {
     fired: Vec<(ConnId, TimerKind)>,
     commands: VecDeque<Command>,
     connections: usize,
+    /// The seat at which [`Self::on_shed`] goes on.
+    shed: usize,
 }
 
 /// A place for a connection, used again and again.
@@ -89,6 +91,7 @@ impl Shard {
             fired: Vec::new(),
             commands: VecDeque::new(),
             connections: 0,
+            shed: 0,
         }
     }
 
@@ -309,6 +312,25 @@ impl Shard {
         for seat in &mut self.seats {
             if let Some(session) = &seat.session {
                 session.lame_duck(&mut self.exchange);
+            }
+        }
+    }
+
+    /// Some of the connections are to go, as many as `count`: they are closed as if the server
+    /// stopped.
+    pub fn on_shed(&mut self, now: Now, count: usize) {
+        let mut left = count;
+        // Each call goes on where the last one ended: all of them together look at a seat once.
+        for _ in 0..self.seats.len() {
+            if left == 0 {
+                return;
+            }
+            let seat = self.seats.get(self.shed % self.seats.len());
+            self.shed += 1;
+            let open = seat.filter(|seat| seat.end == End::Open);
+            if let Some(conn) = open.and_then(|seat| Some(seat.session.as_ref()?.conn())) {
+                self.close(now, conn, CloseReason::ServerShutdown);
+                left -= 1;
             }
         }
     }

@@ -21,6 +21,7 @@ use super::clock::Clock;
 use super::flush::{Written, write};
 use super::listen::Acceptor;
 use super::placement::{Loads, Newcomer};
+use super::pulse::Pulse;
 use super::socket_ring::{Completion, Outcome, SocketRing, Token};
 use super::sockets::Sockets;
 use super::wake::Waker;
@@ -46,6 +47,8 @@ pub(super) struct Parts {
     pub(super) acceptor: Option<Acceptor>,
     /// How long to look for work before sleeping.
     pub(super) spin: Duration,
+    /// Shows that this shard turns.
+    pub(super) pulse: Pulse,
 }
 
 /// Drives one shard.
@@ -121,6 +124,7 @@ impl Driver {
     fn turn(&mut self) -> bool {
         let now = self.parts.clock.now();
         self.sockets.submitted(&mut self.ring);
+        self.parts.pulse.beat(now);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
         // Interest that was told before any of this input was sent is known from here on.
@@ -245,6 +249,7 @@ impl Driver {
                     self.refuse_newcomers();
                     self.parts.shard.on_lame_duck();
                 }
+                Order::Shed(count) => self.parts.shard.on_shed(now, count),
                 Order::Stop(grace) => {
                     self.refuse_newcomers();
                     self.stop = Some(now.after(grace));
@@ -342,7 +347,8 @@ impl Driver {
         let mut timeout = self.parts.shard.next_deadline(now);
         let acceptor = self.parts.acceptor.as_ref().and_then(|acceptor| acceptor.retry_in(now));
         let stop = self.stop.map(|deadline| deadline.since(now));
-        for other in [acceptor, stop].into_iter().flatten() {
+        let pulse = self.parts.pulse.rest();
+        for other in [acceptor, stop, pulse].into_iter().flatten() {
             timeout = Some(timeout.map_or(other, |timeout| timeout.min(other)));
         }
         if !self.parts.shard.may_sleep() {

@@ -10,6 +10,7 @@
 //! | [`flush`] | an outbox into a socket |
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
+//! | [`pulse`] | whether every shard turns |
 //! | [`clock`] | reading the clock |
 //! | [`probe`] | whether this host offers all that |
 
@@ -20,6 +21,7 @@ mod driver;
 mod flush;
 mod listen;
 mod placement;
+mod pulse;
 #[expect(unsafe_code, reason = "memory that the kernel writes into")]
 pub mod probe;
 #[expect(unsafe_code, reason = "requests to the kernel")]
@@ -39,6 +41,8 @@ pub use spawn::{Running, StartOptions, start};
 pub(crate) enum Order {
     /// Take no new clients, and tell those that are here.
     LameDuck,
+    /// Close so many connections.
+    Shed(usize),
     /// Close all connections and end, within that time.
     Stop(Duration),
 }
