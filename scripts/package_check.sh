@@ -45,6 +45,9 @@ warnings="$(LC_ALL=C.UTF-8 man --warnings --local-file \
 [ -z "$warnings" ] || { echo "$warnings" && exit 1; }
 echo "OK scripts, completions, manual page"
 
+"$root/usr/bin/ringbus" -t -c "$root/etc/ringbus/ringbus.conf"
+echo "OK configuration"
+
 unit="$root/lib/systemd/system/ringbus.service"
 sed "s|/usr/bin/ringbus|$root/usr/bin/ringbus|;/^Documentation/d" "$unit" >"$work/ringbus.service"
 problems="$(systemd-analyze verify "$work/ringbus.service" 2>&1)"
