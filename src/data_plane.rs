@@ -55,6 +55,9 @@ pub trait Running {
     /// Clients connected at this moment.
     fn connections(&self) -> usize;
 
+    /// For looking into the shards, from any thread.
+    fn inspector(&self) -> io::Inspector;
+
     /// Takes no new clients, and tells those that are here to go elsewhere.
     fn lame_duck(&self);
 
@@ -119,6 +122,10 @@ impl DataPlane for Shards {
 impl Running for io::Running {
     fn connections(&self) -> usize {
         Self::connections(self)
+    }
+
+    fn inspector(&self) -> io::Inspector {
+        Self::inspector(self)
     }
 
     fn lame_duck(&self) {

@@ -12,6 +12,7 @@
 //! | [`files`] | pid file and ports file |
 //! | [`signal`] | signals as events |
 //! | [`observe`] | the log |
+//! | [`monitor`] | monitoring over HTTP, metrics, the status page |
 //! | [`data_plane`] | the door to the shards |
 //!
 //! Nothing here is on the path of a message: that path is in `ringbus_shard` alone.
@@ -28,5 +29,6 @@ pub mod doctor;
 pub mod files;
 pub mod identity;
 pub mod listen;
+pub mod monitor;
 pub mod observe;
 pub mod signal;

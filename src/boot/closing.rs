@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ringbus_shard::io::Inspector;
+
 use crate::data_plane::{DataPlane, Running, StartError, StartOptions};
 
 /// Accepts every connection and closes it at once: the process around the data plane, alone.
@@ -39,6 +41,10 @@ impl DataPlane for Closing {
 }
 
 impl Running for ClosingRuns {
+    fn inspector(&self) -> Inspector {
+        Inspector::default()
+    }
+
     fn lame_duck(&self) {}
 
     fn connections(&self) -> usize {

@@ -1,18 +1,20 @@
 //! The life of the process: from the command line to a running server, and to its end.
 //!
 //! Start order: block signals, open the log, raise limits, examine the host, say who we are, write
-//! the pid file, listen, start the data plane, write the ports file, be ready. Threads are started
+//! the pid file, listen for monitoring and for clients, start the data plane, serve monitoring, write
+//! the ports file, be ready. Threads are started
 //! after the signals are blocked, and clients can connect only to a server that can serve them.
 //!
 //! Exit codes: 0 after a clean stop or a command that succeeded, else 1.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use ringbus_shard::limits::{CLOSE_FLUSH, Limits};
+use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
 
 use crate::addresses;
@@ -23,6 +25,7 @@ use crate::doctor::{self, Finding, Host, Verdict};
 use crate::files::{self, Ports, PortsFile};
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
+use crate::monitor::{self, Door, Facts};
 use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::signal::{Request, Signals, Trapped};
 
@@ -114,6 +117,7 @@ struct Server<'a> {
 /// What runs, and what is to be tidied up after it.
 struct Live {
     running: Box<dyn Running>,
+    monitor: Option<monitor::http::Server>,
     ports_file: Option<PortsFile>,
 }
 
@@ -146,8 +150,11 @@ impl Server<'_> {
             })?;
         }
 
+        let door = self.monitoring()?;
         let listener = self.listen(&mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
+        let auth = Arc::new(self.auth());
+        let facts = self.facts(&identity, auth.required(), door.as_ref());
         let running = self
             .plane
             .start(StartOptions {
@@ -155,14 +162,52 @@ impl Server<'_> {
                 listener,
                 identity,
                 limits: Limits::default(),
-                auth: Arc::new(self.auth()),
+                auth,
                 verbosity: self.flags.verbosity(),
                 traced_len_max: self.flags.max_traced_msg_len.filter(|bytes| *bytes > 0),
                 spin: self.flags.spin.unwrap_or_default(),
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
-        let ports_file = self.write_ports(local);
-        Ok(Live { running, ports_file })
+        let watched = door.as_ref().and_then(|door| door.local_addr().ok());
+        let monitor = match (door, facts) {
+            (Some(door), Some(facts)) => Some(
+                door.serve(facts, running.inspector())
+                    .map_err(|error| format!("Can't start monitoring: {error}"))?,
+            ),
+            _ => None,
+        };
+        let ports_file = self.write_ports(local, watched);
+        Ok(Live { running, monitor, ports_file })
+    }
+
+    /// Opens the monitoring port, if there is to be one.
+    fn monitoring(&self) -> Result<Option<Door>, String> {
+        let Some(port) = self.flags.http_port.filter(|port| *port != 0) else { return Ok(None) };
+        let host = self.host().to_owned();
+        let endpoint = Endpoint { host, port: u16::try_from(port).unwrap_or(0) };
+        Door::open(endpoint).map(Some)
+    }
+
+    fn facts(
+        &self,
+        identity: &Identity,
+        auth_required: bool,
+        door: Option<&Door>,
+    ) -> Option<Facts> {
+        Some(Facts {
+            identity: identity.clone(),
+            limits: Limits::default(),
+            auth_required,
+            endpoint: door?.endpoint.clone(),
+            base_path: String::new(),
+            cores: self.host.cores.allowed.len(),
+            program: self.program.name().to_owned(),
+        })
+    }
+
+    /// Where this server listens.
+    fn host(&self) -> &str {
+        self.flags.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(HOST)
     }
 
     fn warn(&self, findings: &[Finding]) {
@@ -179,7 +224,7 @@ impl Server<'_> {
 
     /// Opens the listener and tells the identity where it is.
     fn listen(&self, identity: &mut Identity) -> Result<TcpListener, String> {
-        let host = self.flags.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(HOST);
+        let host = self.host();
         // Zero is the default and -1 a free port, as with nats-server.
         let port = match self.flags.port {
             None | Some(0) => PORT,
@@ -205,11 +250,15 @@ impl Server<'_> {
     }
 
     /// A server without its ports file still serves; who waits for the file reads the log.
-    fn write_ports(&self, local: std::net::SocketAddr) -> Option<PortsFile> {
+    fn write_ports(&self, local: SocketAddr, monitor: Option<SocketAddr>) -> Option<PortsFile> {
         let dir = self.flags.ports_file_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty())?;
         let file = PortsFile::new(dir, self.program.name(), std::process::id());
         let interfaces = addresses::of_all_interfaces();
-        let ports = Ports { nats: addresses::urls("nats", local, &interfaces) };
+        let ports = Ports {
+            nats: addresses::urls("nats", local, &interfaces),
+            monitoring: monitor
+                .map_or_else(Vec::new, |local| addresses::urls("http", local, &interfaces)),
+        };
         if let Err(line) = file.write(&ports) {
             error!("{line}");
         }
@@ -249,6 +298,9 @@ impl Server<'_> {
 
 fn stop(live: Live) {
     info!("Initiating Shutdown...");
+    if let Some(monitor) = live.monitor {
+        monitor.stop();
+    }
     live.running.stop(CLOSE_FLUSH);
     if let Some(Err(line)) = live.ports_file.map(|file| file.remove()) {
         error!("{line}");

@@ -38,6 +38,11 @@ pub struct Flags {
     #[arg(help_heading = "Server options", long, short, value_name = "port", value_parser = port)]
     #[arg(help = "Port for clients; -1 picks a free one (default: 4222)")]
     pub port: Option<i32>,
+    #[arg(help_heading = "Server options", long = "http_port", short = 'm')]
+    #[arg(value_name = "port", value_parser = http_port)]
+    #[arg(help = "Port for monitoring over HTTP; -1 picks a free one
+                  (default: 0, no monitoring)")]
+    pub http_port: Option<i32>,
     #[arg(help_heading = "Server options", long = "name", short = 'n', value_name = "name")]
     #[arg(alias = "server_name", help = "Name of the server, without spaces (default: its ID)")]
     pub name: Option<String>,
@@ -175,6 +180,10 @@ fn port(text: &str) -> Result<i32, String> {
         .filter(|port| (-1..=65535).contains(port))
         .and_then(|port| i32::try_from(port).ok())
         .ok_or_else(|| "a port is 1 to 65535, -1 for a free one, or 0 for the default".to_owned())
+}
+
+fn http_port(text: &str) -> Result<i32, String> {
+    port(text).map_err(|_| "a port is 1 to 65535, -1 for a free one, or 0 for none".to_owned())
 }
 
 fn shards(text: &str) -> Result<usize, String> {

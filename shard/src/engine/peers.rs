@@ -56,6 +56,14 @@ impl Peers {
         self.dropped
     }
 
+    /// Bytes on their way to other shards, as far as this one has looked: in lanes, and waiting for
+    /// room on them.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let lanes = self.endpoint.to.iter().flatten().map(|lane| lane.messages.bytes_in_flight());
+        lanes.sum::<usize>() + self.spilled.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// Whether a change of interest can be told to everybody now.
     pub fn can_broadcast(&mut self) -> bool {
         self.removals.is_empty() && self.control_has_room()

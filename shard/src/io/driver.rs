@@ -20,7 +20,9 @@ use crate::mesh::ring::Consumer;
 use super::Order;
 use super::clock::Clock;
 use super::flush::{Written, write};
+use super::inspect::{Look, Sight};
 use super::listen::Acceptor;
+use super::pace::Pace;
 use super::placement::{Loads, Newcomer};
 use super::socket_ring::{Completion, Outcome, SocketRing, Token};
 use super::sockets::Sockets;
@@ -56,6 +58,7 @@ pub(super) struct Driver {
     sockets: Sockets,
     completions: Vec<Completion>,
     wake: Vec<ShardId>,
+    pace: Pace,
     /// When the process wants to be gone, once it does.
     stop: Option<Now>,
 }
@@ -69,6 +72,7 @@ impl Driver {
             sockets: Sockets::default(),
             completions: Vec::with_capacity(COMPLETIONS_PER_TURN),
             wake: Vec::new(),
+            pace: Pace::default(),
             stop: None,
         };
         driver.watch();
@@ -100,6 +104,7 @@ impl Driver {
     fn rounds(&mut self) -> std::io::Result<()> {
         let mut busy = false;
         loop {
+            self.pace.stats.enters += 1;
             if busy || self.ring.has_work() {
                 self.ring.poll()?;
             } else {
@@ -118,6 +123,7 @@ impl Driver {
     /// once.
     fn turn(&mut self) -> bool {
         let now = self.parts.clock.now();
+        self.pace.works(now);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
         // Interest that was told before any of this input was sent is known from here on.
@@ -130,13 +136,17 @@ impl Driver {
         self.parts.shard.on_time(now);
         let more = self.parts.shard.on_turn(now);
         self.welcome(now);
-        self.obey(now);
+        let look = self.obey(now);
         if let Some(acceptor) = &mut self.parts.acceptor {
             acceptor.retry(&mut self.ring, now);
         }
         self.flush(now);
         self.command();
         self.report();
+        // Last, so that nobody's bytes wait for it.
+        if let Some(look) = look {
+            self.show(now, look);
+        }
         more || self.parts.shard.any_dirty()
     }
 
@@ -233,8 +243,8 @@ impl Driver {
         self.sockets.open(&mut self.ring, conn, newcomer.fd);
     }
 
-    /// What the process wants.
-    fn obey(&mut self, now: Now) {
+    /// What the process wants. If somebody wants to look, that is left to the caller.
+    fn obey(&mut self, now: Now) -> Option<Look> {
         while let Ok(order) = self.parts.orders.try_recv() {
             match order {
                 Order::LameDuck => {
@@ -246,14 +256,23 @@ impl Driver {
                     self.stop = Some(now.after(grace));
                     self.parts.shard.on_shutdown(now);
                 }
+                // One per turn: those who look wait for each other, not clients for them.
+                Order::Look(look) => return Some(look),
             }
         }
+        None
+    }
+
+    fn show(&self, now: Now, look: Look) {
+        let Parts { me, ref shard, .. } = self.parts;
+        look(&Sight { me, now, shard, pace: self.pace.stats });
     }
 
     /// Shows the other shards what happened here, then writes what can be written.
     fn flush(&mut self, now: Now) {
         self.parts.shard.commit(&mut self.wake);
         for shard in self.wake.drain(..) {
+            self.pace.stats.wakes += 1;
             if let Some(waker) = self.parts.wakers.get(shard.index()) {
                 waker.wake();
             }
@@ -273,6 +292,7 @@ impl Driver {
             else {
                 return;
             };
+            self.pace.stats.writes += 1;
             match write(fd, outbox) {
                 Written::All(count) => {
                     total += count;
@@ -324,10 +344,12 @@ impl Driver {
 
     /// Waits for whatever comes first: a completion, another shard, a deadline.
     fn sleep(&mut self) -> std::io::Result<()> {
-        if self.spin() {
+        let now = self.parts.clock.now();
+        self.pace.rests(now);
+        if self.spin(now) {
             return self.ring.poll();
         }
-        let now = self.parts.clock.now();
+        let now = if self.parts.spin.is_zero() { now } else { self.parts.clock.now() };
         let mut timeout = self.parts.shard.next_deadline(now);
         let acceptor = self.parts.acceptor.as_ref().and_then(|acceptor| acceptor.retry_in(now));
         let stop = self.stop.map(|deadline| deadline.since(now));
@@ -348,11 +370,11 @@ impl Driver {
     }
 
     /// Looks for work for a while; true if there is some.
-    fn spin(&mut self) -> bool {
+    fn spin(&mut self, now: Now) -> bool {
         if self.parts.spin.is_zero() {
             return false;
         }
-        let end = self.parts.clock.now().after(self.parts.spin);
+        let end = now.after(self.parts.spin);
         loop {
             for _ in 0..32 {
                 if self.ring.has_work() || self.parts.shard.any_arrived() {

@@ -10,6 +10,8 @@
 //! | [`flush`] | an outbox into a socket |
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
+//! | [`inspect`] | looking into shards from outside |
+//! | [`pace`] | what a driver does with its time |
 //! | [`clock`] | reading the clock |
 //! | [`probe`] | whether this host offers all that |
 
@@ -18,7 +20,9 @@ mod buf;
 mod clock;
 mod driver;
 mod flush;
+mod inspect;
 mod listen;
+mod pace;
 mod placement;
 #[expect(unsafe_code, reason = "memory that the kernel writes into")]
 pub mod probe;
@@ -32,15 +36,18 @@ use std::fmt;
 use std::time::Duration;
 
 pub use clock::Clock;
+pub use inspect::{Inspector, PATIENCE, Sight, Slice, Stuck};
+pub use pace::{LoopStats, TURN_MICROS};
 pub use spawn::{Running, StartOptions, start};
 
 /// What a process tells all its shards.
-#[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
     /// Take no new clients, and tell those that are here.
     LameDuck,
     /// Close all connections and end, within that time.
     Stop(Duration),
+    /// Show itself to somebody.
+    Look(inspect::Look),
 }
 
 /// Why a process could not start.

@@ -17,6 +17,7 @@ use crate::options::Options;
 
 use super::clock::Clock;
 use super::driver::{Driver, Parts};
+use super::inspect::Inspector;
 use super::listen::Acceptor;
 use super::placement::{self, Loads, Placement};
 use super::wake::Waker;
@@ -46,8 +47,7 @@ pub struct StartOptions {
 /// A process that serves clients, until it is stopped.
 pub struct Running {
     loads: Arc<Loads>,
-    orders: Vec<Sender<Order>>,
-    wakers: Arc<[Waker]>,
+    inspector: Inspector,
     executors: Vec<ExecutorJoinHandle<()>>,
 }
 
@@ -73,13 +73,16 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
     let clock = Clock::start();
     let (ready, started) = bounded(shards);
     let mut listener = Some((start.listener, senders));
+    let (orders, receivers_of_orders): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded()).unzip();
     let mut running = Running {
         loads: Arc::clone(&loads),
-        orders: Vec::new(),
-        wakers: Arc::clone(&wakers),
+        inspector: Inspector { orders: orders.into(), wakers: Arc::clone(&wakers), clock },
         executors: Vec::new(),
     };
-    for ((endpoint, newcomers), core) in endpoints.into_iter().zip(receivers).zip(start.cores) {
+    let receivers = receivers.into_iter().zip(receivers_of_orders);
+    for ((endpoint, (newcomers, orders)), core) in
+        endpoints.into_iter().zip(receivers).zip(start.cores)
+    {
         let me = endpoint.me;
         let acceptor = listener.take().map(|(listener, lanes)| {
             let doorbells = Arc::clone(&endpoint.doorbells);
@@ -87,8 +90,6 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
             let most = options.limits.connections;
             Acceptor::new(listener, Placement::new(loads, lanes, doorbells, wakers, most))
         });
-        let (order, orders) = unbounded();
-        running.orders.push(order);
         let seed = Seed { endpoint, newcomers, orders, acceptor };
         let world = World {
             options: Arc::clone(&options),
@@ -164,12 +165,19 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
 }
 
 impl Running {
-    fn order(&self, order: Order) {
-        for (orders, waker) in self.orders.iter().zip(self.wakers.iter()) {
+    fn order(&self, order: impl Fn() -> Order) {
+        let Inspector { orders, wakers, .. } = &self.inspector;
+        for (orders, waker) in orders.iter().zip(wakers.iter()) {
             // A shard that has ended obeys no more.
-            let _ = orders.send(order);
+            let _ = orders.send(order());
             waker.wake();
         }
+    }
+
+    /// For looking into the shards, from any thread.
+    #[must_use]
+    pub fn inspector(&self) -> Inspector {
+        self.inspector.clone()
     }
 
     /// Clients connected at this moment.
@@ -180,12 +188,12 @@ impl Running {
 
     /// No new clients; those that are here are told to go elsewhere.
     pub fn lame_duck(&self) {
-        self.order(Order::LameDuck);
+        self.order(|| Order::LameDuck);
     }
 
     /// Closes every connection, writes what waits for it for at most `grace`, and ends all shards.
     pub fn stop(self, grace: Duration) {
-        self.order(Order::Stop(grace));
+        self.order(|| Order::Stop(grace));
         for executor in self.executors {
             // A shard that panicked has ended the process already.
             let _ = executor.join();
