@@ -318,8 +318,9 @@ fn reason(entry: &Entry) -> String {
 /// Adds the open connections that are wanted. Returns how many there are in the wanted account.
 fn open(endpoints: &Endpoints, wish: &Wish, found: &mut Vec<Sorted>) -> Result<usize, Refusal> {
     let wish = wish.clone();
+    // One moment for all, or those looked at later would seem to be older.
+    let now = endpoints.inspector.now().as_nanos();
     let slices = endpoints.inspector.gather(move |sight, from| {
-        let now = sight.now.as_nanos();
         let mut in_account = 0;
         let mut keys = Vec::new();
         for seen in sight.shard.sightings(from..from.saturating_add(PLACES)) {

@@ -96,10 +96,11 @@ const PATHS: [(&str, &str); 21] = [
 
 impl Answer for Endpoints {
     fn answer(&self, request: &Request) -> Response {
-        let path = request.path.strip_prefix(&self.facts.base_path).unwrap_or_default();
         // The base path itself is the root.
-        let path = if path.is_empty() && !self.facts.base_path.is_empty() { "/" } else { path };
-        let Some((_, counted)) = PATHS.iter().find(|(known, _)| *known == path) else {
+        let below = request.path.strip_prefix(&self.facts.base_path);
+        let below = below.map(|path| if path.is_empty() { "/" } else { path });
+        let known = PATHS.iter().find(|(known, _)| below == Some(known));
+        let Some((path, counted)) = known else {
             return Response::text(404, "404 page not found\n");
         };
         if !counted.is_empty() {

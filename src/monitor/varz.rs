@@ -13,6 +13,10 @@ use super::endpoints::{Endpoints, Refusal, SYSTEM, all};
 use super::process;
 use super::time::uptime;
 
+/// Switches of nats-server, all for JetStream.
+const FEATURES: [&str; 4] =
+    ["js_ack_fc_v2", "js_api_reply_v2", "js_raft_delete_range", "js_snapshot_sources"];
+
 /// An object without members: a feature that is off.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Off {}
@@ -221,13 +225,7 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         http_req_stats: endpoints.requests().clone(),
         config_load_time: *started,
         config_digest: "",
-        feature_flags: [
-            ("js_ack_fc_v2", false),
-            ("js_api_reply_v2", false),
-            ("js_raft_delete_range", false),
-            ("js_snapshot_sources", false),
-        ]
-        .into(),
+        feature_flags: FEATURES.map(|name| (name, false)).into(),
         system_account: SYSTEM,
         slow_consumer_stats: ByKind { clients: slow, ..ByKind::default() },
         stale_connection_stats: ByKind { clients: stats.stale, ..ByKind::default() },

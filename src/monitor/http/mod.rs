@@ -42,6 +42,9 @@ const IDLE_TIME_SCARCE: Duration = Duration::from_secs(1);
 /// How often a connection that waits looks around.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a connection over the bound is given to send its request, which nobody reads.
+const REFUSAL: Duration = Duration::from_millis(20);
+
 /// Threads here need little.
 const STACK_BYTES: usize = 512 << 10;
 
@@ -140,10 +143,16 @@ impl Drop for Seat {
 
 fn refuse(mut stream: TcpStream) {
     let response = Response::text(503, "too many connections to the monitoring port\n");
+    let mut bytes = response.head(false, response.body.len());
+    bytes.extend_from_slice(&response.body);
     let _ = stream.set_nonblocking(true);
     // Whoever does not read this finds the connection closed.
-    let _ = stream.write_all(&response.head(false, response.body.len()));
-    let _ = stream.write_all(&response.body);
+    let _ = stream.write_all(&bytes);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    // A request that nobody has read would take the answer with it.
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_read_timeout(Some(REFUSAL));
+    let _ = stream.read(&mut [0; 4096]);
 }
 
 /// One connection, on its own thread.
@@ -187,7 +196,8 @@ impl Connection {
                 }
                 Parsed::More => {}
             }
-            let (since, limit) = begun.map_or((waits, self.idle_time()), |at| (at, HEAD_TIME));
+            let (since, limit) =
+                begun.map_or_else(|| (waits, self.idle_time()), |at| (at, HEAD_TIME));
             let ends = self.seat.shared.ends.load(Ordering::Acquire);
             if since.elapsed() >= limit || (ends && begun.is_none()) {
                 if begun.is_some() {

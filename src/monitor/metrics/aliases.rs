@@ -22,11 +22,14 @@ const LABELS: [&str; 3] = ["server_id", "server_name", "version"];
 /// Times that become milliseconds since 1970.
 const TIMES: [&str; 2] = ["start", "config_load_time"];
 
+/// Name, labels besides the server, value.
+type Gauge = (String, Vec<(&'static str, String)>, f64);
+
 /// One scrape.
 #[derive(Debug)]
 pub(super) struct Aliases {
     server_id: String,
-    gauges: Vec<(String, Vec<(&'static str, String)>, f64)>,
+    gauges: Vec<Gauge>,
 }
 
 impl Aliases {

@@ -141,7 +141,7 @@ impl Families {
     }
 
     fn loops(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let times: [(_, _, fn(&Snapshot) -> u64); 2] = [
+        let times: [Figure; 2] = [
             ("ringbus_shard_busy_seconds", "Time of all turns.", |s| s.pace.busy_nanos),
             ("ringbus_shard_idle_seconds", "Time without work.", |s| s.pace.idle_nanos),
         ];

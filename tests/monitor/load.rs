@@ -1,0 +1,107 @@
+//! What a scrape costs those who exchange messages meanwhile. The figures are printed; the bound
+//! that is checked is wide, since other programs use the cores too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use ringbus_test_support::raise_open_files;
+
+use super::*;
+
+const CONNECTIONS: usize = 20_000;
+const ROUND: Duration = Duration::from_millis(1_000);
+const ROUNDS: usize = 4;
+const SCRAPE_EVERY: Duration = Duration::from_millis(100);
+
+/// No single round trip may take longer while somebody scrapes.
+const WORST: Duration = Duration::from_millis(500);
+
+const SCRAPES: [&str; 4] = ["/connz?limit=1024&subs=1&sort=msgs_to", "/varz", "/metrics", "/subsz"];
+
+/// Round trips through the server for a while, in order of their length.
+fn ping_pong(client: &mut Raw, time: Duration) -> Vec<Duration> {
+    let begin = Instant::now();
+    let mut trips = Vec::new();
+    while begin.elapsed() < time {
+        let sent = Instant::now();
+        client.send(b"PUB ping 2\r\nhi\r\n").expect("sent");
+        let mut line = client.line().expect("the message comes back");
+        if line == "PING" {
+            client.send(b"PONG\r\n").expect("sent");
+            line = client.line().expect("the message comes back");
+        }
+        assert!(line.starts_with("MSG ping 1 2"), "{line}");
+        client.line().expect("its payload");
+        trips.push(sent.elapsed());
+    }
+    trips
+}
+
+fn percentile(trips: &mut [Duration], per_mille: usize) -> Duration {
+    trips.sort_unstable();
+    trips.get(trips.len() * per_mille / 1000).copied().unwrap_or_default()
+}
+
+#[test]
+fn a_scrape_of_many_connections_does_not_stall_messages() {
+    let count = CONNECTIONS.min(raise_open_files().saturating_sub(300));
+    let server = ringbus(2).start(&["-m", "-1"]).expect("the server starts");
+    let monitor = server.monitoring().expect("monitoring listens");
+    let connect = "{\"verbose\":false,\"name\":\"idle\",\"lang\":\"rust\"}";
+    let idle: Vec<TcpStream> = (0..count)
+        .map(|index| {
+            // More than one address, or local ports run out.
+            let mut stream = TcpStream::connect(server.address()).expect("connected");
+            write!(stream, "CONNECT {connect}\r\nSUB idle.{index} 1\r\n").expect("sent");
+            stream
+        })
+        .collect();
+    eventually("all are connected", Duration::from_secs(60), || {
+        json(monitor, "/varz")["subscriptions"] == count
+    });
+    let mut client = Raw::client(server.address(), "{\"verbose\":false}").expect("it connects");
+    client.send(b"SUB ping 1\r\n").expect("sent");
+    client.sync().expect("a round trip");
+    let scraping = Arc::new(AtomicBool::new(false));
+    let ends = Arc::new(AtomicBool::new(false));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let scraper = {
+        let (scraping, ends, answered) = (scraping.clone(), ends.clone(), answered.clone());
+        thread::spawn(move || {
+            while !ends.load(Ordering::Relaxed) {
+                if scraping.load(Ordering::Relaxed) {
+                    for path in SCRAPES {
+                        assert_eq!(get(monitor, path).status, 200, "{path}");
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                thread::sleep(SCRAPE_EVERY);
+            }
+        })
+    };
+    ping_pong(&mut client, ROUND);
+    let (mut quiet, mut busy) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        quiet.extend(ping_pong(&mut client, ROUND));
+        scraping.store(true, Ordering::Relaxed);
+        busy.extend(ping_pong(&mut client, ROUND));
+        scraping.store(false, Ordering::Relaxed);
+        thread::sleep(SCRAPE_EVERY * 2);
+    }
+    ends.store(true, Ordering::Relaxed);
+    scraper.join().expect("every scrape was answered");
+    for (name, trips) in [("without", &mut quiet), ("with", &mut busy)] {
+        let [p50, p99, p999] = [500, 990, 999].map(|p| percentile(trips, p));
+        let worst = trips.last().copied().unwrap_or_default();
+        let n = trips.len();
+        println!(
+            "{count} connections, {name} scrapes: {n} round trips, p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}, worst {worst:?}"
+        );
+    }
+    println!("{} answers to scrapes", answered.load(Ordering::Relaxed));
+    assert!(answered.load(Ordering::Relaxed) >= SCRAPES.len() * ROUNDS);
+    assert!(busy.last().is_some_and(|worst| *worst < WORST), "{:?}", busy.last());
+    drop(idle);
+}
