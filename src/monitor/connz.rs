@@ -405,6 +405,10 @@ fn describe(
             let mut info = info(endpoints, wish, &connection, stop, &subscriptions);
             info.stop = Some(endpoints.wall.at(stop));
             info.reason = reason.to_string();
+            // The reference names the account here, and not with open connections.
+            for detail in &mut info.subscriptions_list_detail {
+                detail.in_account(GLOBAL);
+            }
             Some(info)
         }
     };

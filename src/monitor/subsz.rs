@@ -85,6 +85,12 @@ impl SubDetail {
             cid: cid.get(),
         }
     }
+
+    /// As it is listed where accounts mix.
+    pub(super) fn in_account(&mut self, account: &'static str) {
+        self.account = account;
+        self.account_tag = account;
+    }
 }
 
 /// A page of a list as it is asked for: negative numbers count as none.
@@ -204,8 +210,9 @@ fn list(
         let mut seen = wanted(sight, part.begin, &test).skip(part.skip).take(part.take);
         let detail = |subscription: &Subscription| {
             let cid = sight.shard.sighting(subscription.conn)?.cid();
-            let detail = SubDetail::new(&subscription.into(), cid);
-            Some(SubDetail { account: GLOBAL, account_tag: GLOBAL, ..detail })
+            let mut detail = SubDetail::new(&subscription.into(), cid);
+            detail.in_account(GLOBAL);
+            Some(detail)
         };
         let details: Vec<_> = seen.by_ref().filter_map(detail).collect();
         (details, (step + 1 < parts.len()).then_some(step + 1))

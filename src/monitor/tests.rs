@@ -7,13 +7,13 @@ use super::http::Answer;
 use super::http::request::Request;
 use super::*;
 
-fn endpoints(base_path: &str) -> Endpoints {
+fn endpoints(base: &str) -> Endpoints {
     let facts = Facts {
         identity: Identity::new(Some("one")).unwrap(),
         limits: Limits::default(),
         auth_required: false,
         endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: 8222 },
-        base_path: super::base_path(base_path),
+        base_path: base_path(base),
         cores: 1,
         program: "ringbus".to_owned(),
     };
@@ -39,7 +39,7 @@ fn a_base_path_is_in_front_of_everything() {
         }
         assert!(get(&endpoints, "/mon", "").1.contains("href=\"/mon/varz\""));
     }
-    assert_eq!(super::base_path("/"), "");
+    assert_eq!(base_path("/"), "");
 }
 
 #[test]
