@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use serde_json::json;
 
 use super::http::response::Response;
@@ -38,6 +38,12 @@ pub(super) fn processor_time() -> Duration {
 /// Open files; `None` where there is no `/proc`.
 pub(super) fn open_files() -> Option<usize> {
     fs::read_dir("/proc/self/fd").ok().map(Iterator::count)
+}
+
+/// Files that may be open at once.
+pub(super) fn files_max() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// How busy the process was lately.

@@ -41,6 +41,9 @@ impl Aliases {
         let mut aliases = Self { server_id: label(endpoints.id()), gauges: Vec::new() };
         aliases.flatten("gnatsd_varz", varz);
         aliases.flatten("gnatsd_subsz", &index_stats(endpoints)?);
+        aliases.label("gnatsd_subsz_server_id", "value", endpoints.id());
+        // Of a list that was not asked for.
+        aliases.push("gnatsd_subsz_total", 0);
         aliases.push("gnatsd_healthz_status", 0);
         aliases.label("gnatsd_healthz_status_value", "value", "ok");
         let Totals { stats, traffic, subscriptions } = totals;

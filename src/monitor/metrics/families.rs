@@ -90,6 +90,7 @@ impl Families {
                     "Open files.",
                     count(process::open_files().unwrap_or_default()),
                 ),
+                ("process_max_fds", "Files that may be open.", count(process::files_max())),
                 ("ringbus_shards", "Shards.", count(endpoints.inspector.shards())),
                 (
                     "ringbus_max_connections",
