@@ -49,6 +49,9 @@ function rows(id, table, texts = []) {
   byId(id).replaceChildren(...table.map(fill));
 }
 
+// Each answer was made at a moment of its own.
+const between = (before, now) => (before ? (Date.parse(now.now) - Date.parse(before.now)) / 1000 : 0);
+
 function rate(now, before, field, seconds) {
   return before && seconds > 0 ? Math.max(0, (now[field] - before[field]) / seconds) : 0;
 }
@@ -91,7 +94,8 @@ function warnings(varz, shards, loads) {
   byId("warnings-section").hidden = found.length === 0;
 }
 
-function general(varz, before, seconds) {
+function general(varz, before) {
+  const seconds = between(before, varz);
   const input = rate(varz, before, "in_msgs", seconds);
   const output = rate(varz, before, "out_msgs", seconds);
   document.title = `${varz.server_name.slice(0, 20)} – ringbus`;
@@ -109,10 +113,12 @@ function general(varz, before, seconds) {
   if (before) chart(input, output);
 }
 
-function shardTable(shards, before, seconds) {
+function shardTable(shardz, before) {
+  const { shards } = shardz;
+  const seconds = between(before, shardz);
   const loads = [];
   rows("shards", shards.map((shard, index) => {
-    const old = before && before[index];
+    const old = before && before.shards[index];
     const busy = old ? shard.busy_nanos - old.busy_nanos : 0;
     const idle = old ? shard.idle_nanos - old.idle_nanos : 1;
     const load = Math.min(1, Math.max(0, busy / Math.max(1, busy + idle)));
@@ -132,7 +138,8 @@ function shardTable(shards, before, seconds) {
   return loads;
 }
 
-function topTable(connz, before, seconds) {
+function topTable(connz, before) {
+  const seconds = between(before, connz);
   const old = new Map((before ? before.connections : []).map((conn) => [conn.cid, conn]));
   const busy = connz.connections.map((conn) => {
     const then = old.get(conn.cid);
@@ -170,17 +177,15 @@ async function look() {
   try {
     const [varz, shardz, connz] = await Promise.all([
       ask("varz"), ask("shardz"), ask(`connz?sort=last&limit=${LISTED}`)]);
-    const at = Date.parse(varz.now);
     const same = last && last.varz.server_id === varz.server_id;
     const before = same ? last : null;
-    const seconds = before ? (at - before.at) / 1000 : 0;
     if (!same) slowSeen = varz.slow_consumers;
-    general(varz, before && before.varz, seconds);
-    const loads = shardTable(shardz.shards, before && before.shards, seconds);
-    topTable(connz, before && before.connz, seconds);
+    general(varz, before && before.varz);
+    const loads = shardTable(shardz, before && before.shardz);
+    topTable(connz, before && before.connz);
     warnings(varz, shardz.shards, loads);
     health(true, "all shards answer");
-    last = { at, varz, connz, shards: shardz.shards };
+    last = { varz, connz, shardz };
   } catch (error) {
     health(false, `no answer: ${error.message}`);
   }
