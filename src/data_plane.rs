@@ -30,6 +30,8 @@ pub struct StartOptions {
     pub identity: Identity,
     /// What clients may do.
     pub limits: Limits,
+    /// Whether clients may use headers.
+    pub headers: bool,
     /// Who may connect.
     pub auth: Arc<Auth>,
     /// What is worth a log line.
@@ -94,7 +96,7 @@ impl DataPlane for Shards {
             go: identity.go,
             host: identity.host,
             port: identity.port,
-            headers: true,
+            headers: options.headers,
             auth_required: auth.required(),
             api_level: API_LEVEL,
             max_payload: i32::try_from(limits.payload).unwrap_or(i32::MAX),

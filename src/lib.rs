@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line as a value; help, version, `--signal` |
 //! | [`boot`] | from that value to a running server and to its end |
+//! | [`config`] | the configuration file and the flags as checked settings |
 //! | [`doctor`] | what the host must offer, checked |
 //! | [`cores`] | which cores the process may use |
 //! | [`listen`], [`addresses`] | the client listener and the addresses it is reached under |
@@ -23,6 +24,7 @@ pub mod addresses;
 pub mod auth;
 pub mod boot;
 pub mod cli;
+pub mod config;
 pub mod cores;
 pub mod data_plane;
 pub mod doctor;

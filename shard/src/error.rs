@@ -162,8 +162,7 @@ impl CloseReason {
     pub const fn flushes(self) -> bool {
         !matches!(
             self,
-            Self::ClientClosed
-                | Self::ReadError
+            Self::ReadError
                 | Self::WriteError
                 | Self::SlowConsumerPending
                 | Self::SlowConsumerDeadline

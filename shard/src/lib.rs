@@ -48,3 +48,5 @@ pub mod io;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub mod sim;

@@ -3,6 +3,8 @@
 //! Comparisons take the same time whatever is wrong, so that nothing about user, password or token
 //! can be learned by measuring.
 
+use std::collections::HashMap;
+
 use subtle::{Choice, ConstantTimeEq};
 
 use ringbus_shard::options::{Authenticator, Grant};
@@ -19,6 +21,8 @@ pub enum Auth {
     Token(Secret),
     /// This user with this password.
     User(String, Secret),
+    /// One of these users with its password.
+    Users(HashMap<String, Secret>),
 }
 
 impl Auth {
@@ -49,8 +53,14 @@ impl Authenticator for Auth {
             Self::User(user, pass) => {
                 same(user, &connect.user) & same(pass.expose(), connect.pass.expose())
             }
+            Self::Users(users) => {
+                let known = users.get(&connect.user);
+                let pass = known.map_or("", Secret::expose);
+                Choice::from(u8::from(known.is_some())) & same(pass, connect.pass.expose())
+            }
         };
-        let user = matches!(self, Self::User(..)).then(|| connect.user.as_str().into());
+        let user =
+            matches!(self, Self::User(..) | Self::Users(_)).then(|| connect.user.as_str().into());
         bool::from(admitted).then(|| Grant { user, ..Grant::default() })
     }
 }
@@ -96,6 +106,18 @@ mod tests {
             assert!(!admits(&auth, user, pass, ""), "{user} {pass}");
         }
         assert!(!admits(&auth, "", "", "s3cret"));
+    }
+
+    #[test]
+    fn each_of_several_users_has_a_password() {
+        let pair = |user: &str, pass: &str| (user.to_owned(), Secret::from(pass.to_owned()));
+        let auth = Auth::Users([pair("ann", "a"), pair("bob", "b"), pair("eve", "")].into());
+        assert!(auth.required());
+        assert!(admits(&auth, "ann", "a", "") && admits(&auth, "bob", "b", ""));
+        assert!(admits(&auth, "eve", "", ""));
+        for (user, pass) in [("ann", "b"), ("bob", ""), ("eve", "e"), ("joe", ""), ("", "")] {
+            assert!(!admits(&auth, user, pass, ""), "{user} {pass}");
+        }
     }
 
     #[test]

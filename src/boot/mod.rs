@@ -1,25 +1,27 @@
 //! The life of the process: from the command line to a running server, and to its end.
 //!
-//! Start order: block signals, open the log, raise limits, examine the host, say who we are, write
-//! the pid file, listen for monitoring and for clients, start the data plane, serve monitoring, write
-//! the ports file, be ready. Threads are started
-//! after the signals are blocked, and clients can connect only to a server that can serve them.
+//! Start order: read the configuration, block signals, open the log, raise limits, examine the
+//! host, say who we are, write the pid file, listen for monitoring and for clients, start the data
+//! plane, serve monitoring, write the ports file, be ready. Threads are started after the signals
+//! are blocked, and clients can connect only to a server that can serve them.
 //!
 //! Exit codes: 0 after a clean stop or a command that succeeded, else 1.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringbus_shard::limits::{CLOSE_FLUSH, Limits};
 use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
 
 use crate::addresses;
-use crate::auth::Auth;
 use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
+use crate::config::{self, FileUsed, Loaded, Settings};
 use crate::data_plane::{DataPlane, Running, StartOptions};
 use crate::doctor::{self, Finding, Host, Verdict};
 use crate::files::{self, Ports, PortsFile};
@@ -29,9 +31,8 @@ use crate::monitor::{self, Door, Facts};
 use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::signal::{Request, Signals, Trapped};
 
-/// Where clients are expected without `-a` and `-p`.
-const HOST: &str = "0.0.0.0";
-const PORT: u16 = 4222;
+/// Beyond this size of a payload nats-server warns.
+const PAYLOAD_USUAL: usize = 8 << 20;
 
 /// Runs the program with `argv`, its own name first.
 pub fn run(argv: impl Iterator<Item = OsString>, plane: &dyn DataPlane) -> ExitCode {
@@ -50,7 +51,7 @@ pub fn run(argv: impl Iterator<Item = OsString>, plane: &dyn DataPlane) -> ExitC
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&format_args!("{}: {error}", program.name())),
         },
-        Ok(Invocation::Serve(flags)) => match serve(&program, *flags, plane) {
+        Ok(Invocation::Serve(flags)) => match configured(&program, *flags, plane) {
             Ok(code) => code,
             Err(error) => complain(&format_args!("{}: {error}", program.name())),
         },
@@ -71,15 +72,53 @@ fn examine(shards: Option<usize>) -> ExitCode {
     if passed { printed } else { ExitCode::FAILURE }
 }
 
-/// Runs a server to its end. An error is for standard error: there is no log yet.
-fn serve(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitCode, String> {
+/// Reads the configuration, and does with it what the flags ask for. An error is for standard
+/// error: there is no log yet.
+fn configured(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitCode, String> {
+    let Loaded { settings, problems } = config::load(&flags, &config::System)?;
+    if flags.check_config == Some(true) {
+        let Some(FileUsed { path, digest }) = &settings.file else {
+            return Err("-t checks a configuration file: name one with -c".to_owned());
+        };
+        if !problems.warnings.is_empty() {
+            return Err(problems.to_string());
+        }
+        for note in &problems.notes {
+            let _ = writeln!(io::stderr(), "{note}");
+        }
+        let (name, path) = (program.name(), path.display());
+        let _ = writeln!(io::stderr(), "{name}: configuration file {path} is valid ({digest})");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if flags.dump_config == Some(true) {
+        return Ok(print(&settings.dump()));
+    }
+    for warning in &problems.warnings {
+        let _ = writeln!(io::stderr(), "{warning}");
+    }
+    let notes = problems.notes.iter().map(ToString::to_string).collect();
+    serve(program, Plan { settings, notes, shards: flags.shards, spin: flags.spin }, plane)
+}
+
+/// What a server is to be.
+struct Plan {
+    settings: Settings,
+    /// What the operator should know about the configuration.
+    notes: Vec<String>,
+    /// Asked for by flag, as this is a matter of the host.
+    shards: Option<usize>,
+    spin: Option<Duration>,
+}
+
+/// Runs a server to its end. An error is for standard error.
+fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCode, String> {
     let signals = Signals::block().map_err(|error| format!("cannot block signals: {error}"))?;
-    let log = open_log(&flags)?;
+    let log = open_log(&plan.settings)?;
     // Fails only if there is a subscriber already, and this is the only place that sets one.
     let _ = tracing::subscriber::set_global_default(log.clone());
     doctor::raise_limits();
-    let host = Host::read(flags.shards);
-    let server = Server { program, flags, host, log: &log, plane };
+    let host = Host::read(plan.shards);
+    let server = Server { program, plan, host, log: &log, plane };
     let ended = server.live(&mut || signals.wait());
     if let Err(why) = &ended {
         error!(target: FATAL, "{why}");
@@ -88,13 +127,14 @@ fn serve(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<ExitC
     Ok(if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn open_log(flags: &Flags) -> Result<Log, String> {
-    let file = flags.log_file.clone().filter(|path| !path.as_os_str().is_empty());
+fn open_log(settings: &Settings) -> Result<Log, String> {
+    let file: Option<PathBuf> = (*settings.log.file).clone();
     let options = LogOptions {
         file: file.clone(),
-        time: flags.logtime.unwrap_or(true),
-        utc: flags.logtime_utc.unwrap_or(false),
-        verbosity: flags.verbosity(),
+        rotation: settings.log.rotation(),
+        time: *settings.log.time,
+        utc: *settings.log.utc,
+        verbosity: settings.log.verbosity(),
     };
     Log::start(options).map_err(|error| {
         let cause = listen::reason(&error);
@@ -108,7 +148,7 @@ fn open_log(flags: &Flags) -> Result<Log, String> {
 /// All that a server is made from.
 struct Server<'a> {
     program: &'a Program,
-    flags: Flags,
+    plan: Plan,
     host: Host,
     log: &'a Log,
     plane: &'a dyn DataPlane,
@@ -123,7 +163,7 @@ struct Live {
 
 impl Server<'_> {
     /// From start to clean stop. `next` waits for the next signal.
-    fn live(mut self, next: &mut dyn FnMut() -> Trapped) -> Result<(), String> {
+    fn live(self, next: &mut dyn FnMut() -> Trapped) -> Result<(), String> {
         let mut live = self.start()?;
         info!("Server is ready");
         while let Some(still_live) = self.obey(next(), live) {
@@ -132,18 +172,18 @@ impl Server<'_> {
         Ok(())
     }
 
-    fn start(&mut self) -> Result<Live, String> {
+    fn start(&self) -> Result<Live, String> {
+        let settings = &self.plan.settings;
         let findings = doctor::examine(&self.host);
         if let Some(refusal) = doctor::refusal(&findings) {
             return Err(refusal);
         }
-        let mut identity = Identity::new(self.flags.name.as_deref())
+        let mut identity = Identity::new(settings.names.server_name.as_deref())
             .map_err(|error| format!("cannot make a server ID: {error}"))?;
         let cores = self.host.cores.place(self.host.shards);
         banner(self.program, &identity, &cores);
         self.warn(&findings);
-        if let Some(path) = self.flags.pid_file.as_ref().filter(|path| !path.as_os_str().is_empty())
-        {
+        if let Some(path) = settings.life.pid_file.as_ref() {
             files::write_pid(path, std::process::id()).map_err(|error| {
                 let (path, cause) = (path.display(), listen::reason(&error));
                 format!("Could not write pidfile: open {path}: {cause}")
@@ -153,19 +193,20 @@ impl Server<'_> {
         let door = self.monitoring()?;
         let listener = self.listen(&mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
-        let auth = Arc::new(self.auth());
-        let facts = self.facts(&identity, auth.required(), door.as_ref());
+        let limits = settings.limits.limits(*settings.auth.timeout);
+        let facts = door.as_ref().map(|door| self.facts(&identity, &limits, door));
         let running = self
             .plane
             .start(StartOptions {
                 cores,
                 listener,
                 identity,
-                limits: Limits::default(),
-                auth,
-                verbosity: self.flags.verbosity(),
-                traced_len_max: self.flags.max_traced_msg_len.filter(|bytes| *bytes > 0),
-                spin: self.flags.spin.unwrap_or_default(),
+                limits,
+                headers: !*settings.limits.without_headers,
+                auth: Arc::new(settings.auth.auth()),
+                verbosity: settings.log.verbosity(),
+                traced_len_max: *settings.log.traced_len_max,
+                spin: self.plan.spin.unwrap_or_default(),
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
         let watched = door.as_ref().and_then(|door| door.local_addr().ok());
@@ -182,39 +223,42 @@ impl Server<'_> {
 
     /// Opens the monitoring port, if there is to be one.
     fn monitoring(&self) -> Result<Option<Door>, String> {
-        let Some(port) = self.flags.http_port.filter(|port| *port != 0) else { return Ok(None) };
-        let host = self.host().to_owned();
-        let endpoint = Endpoint { host, port: u16::try_from(port).unwrap_or(0) };
-        Door::open(endpoint).map(Some)
+        let settings = &self.plan.settings;
+        let Some(port) = *settings.monitoring.http else { return Ok(None) };
+        let host = settings.monitoring.host.as_ref().unwrap_or(&settings.listen.host).clone();
+        Door::open(Endpoint { host, port }).map(Some)
     }
 
-    fn facts(
-        &self,
-        identity: &Identity,
-        auth_required: bool,
-        door: Option<&Door>,
-    ) -> Option<Facts> {
-        Some(Facts {
+    /// What monitoring says of this server.
+    fn facts(&self, identity: &Identity, limits: &Limits, door: &Door) -> Facts {
+        let settings = &self.plan.settings;
+        Facts {
             identity: identity.clone(),
-            limits: Limits::default(),
-            auth_required,
-            endpoint: door?.endpoint.clone(),
-            base_path: String::new(),
+            limits: limits.clone(),
+            auth_required: settings.auth.auth().required(),
+            endpoint: door.endpoint.clone(),
+            base_path: monitor::base_path(settings.monitoring.base_path.as_deref().unwrap_or("")),
             cores: self.host.cores.allowed.len(),
+            tags: (*settings.names.server_tags).clone(),
+            metadata: (*settings.names.server_metadata).clone(),
+            config_digest: settings.file.as_ref().map_or_else(String::new, |f| f.digest.clone()),
             program: self.program.name().to_owned(),
-        })
-    }
-
-    /// Where this server listens.
-    fn host(&self) -> &str {
-        self.flags.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(HOST)
+        }
     }
 
     fn warn(&self, findings: &[Finding]) {
-        let password =
-            self.flags.pass.as_ref().map_or("", ringbus_shard::wire::secret::Secret::expose);
-        if !password.is_empty() {
+        let settings = &self.plan.settings;
+        if settings.auth.has_plain_password() {
             warn!("Plaintext passwords detected, use nkeys or bcrypt");
+        }
+        if let Some(FileUsed { path, digest }) = &settings.file {
+            info!("Using configuration file: {} ({digest})", path.display());
+        }
+        for note in &self.plan.notes {
+            warn!("{note}");
+        }
+        if *settings.limits.payload > PAYLOAD_USUAL {
+            warn!("Payloads over 8 MiB are legal, but they hold up everything behind them");
         }
         for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Warn) {
             let Finding { subject, seen, needed, remedy, .. } = finding;
@@ -224,19 +268,13 @@ impl Server<'_> {
 
     /// Opens the listener and tells the identity where it is.
     fn listen(&self, identity: &mut Identity) -> Result<TcpListener, String> {
-        let host = self.host();
-        // Zero is the default and -1 a free port, as with nats-server.
-        let port = match self.flags.port {
-            None | Some(0) => PORT,
-            Some(port) => u16::try_from(port).unwrap_or(0),
-        };
-        let mut endpoint = Endpoint { host: host.to_owned(), port };
+        let settings = &self.plan.settings.listen;
+        let mut endpoint = Endpoint { host: (*settings.host).clone(), port: *settings.port };
         let listener = listen::listen(&endpoint).map_err(|error| error.to_string())?;
         endpoint.port = listener.local_addr().map_err(|error| error.to_string())?.port();
         info!("Listening for client connections on {endpoint}");
 
-        let advertised = self.flags.client_advertise.as_deref().filter(|text| !text.is_empty());
-        (identity.host, identity.port) = match advertised {
+        (identity.host, identity.port) = match settings.client_advertise.as_deref() {
             None => (endpoint.host, endpoint.port),
             Some(text) => addresses::advertised(text, endpoint.port).map_err(|why| {
                 format!("Error setting server INFO with ClientAdvertise value of {text}, err={why}")
@@ -245,13 +283,9 @@ impl Server<'_> {
         Ok(listener)
     }
 
-    fn auth(&mut self) -> Auth {
-        Auth::new(self.flags.user.take(), self.flags.pass.take(), self.flags.auth.take())
-    }
-
     /// A server without its ports file still serves; who waits for the file reads the log.
     fn write_ports(&self, local: SocketAddr, monitor: Option<SocketAddr>) -> Option<PortsFile> {
-        let dir = self.flags.ports_file_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty())?;
+        let dir = self.plan.settings.life.ports_file_dir.as_ref()?;
         let file = PortsFile::new(dir, self.program.name(), std::process::id());
         let interfaces = addresses::of_all_interfaces();
         let ports = Ports {
@@ -281,7 +315,7 @@ impl Server<'_> {
                 Err(error) => error!("File log not re-opened: {}", listen::reason(&error)),
             },
             Request::Reload => {
-                warn!("Reload is not supported yet: this release has no configuration file");
+                warn!("Reload is not supported yet: restart the server to change its settings");
             }
             Request::LameDuck if live.running.connections() == 0 => {
                 info!("Entering lame duck mode, stop accepting new clients");

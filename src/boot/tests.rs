@@ -28,12 +28,17 @@ impl Rehearsal {
         Self { dir, flags, program }
     }
 
-    fn flags(&self) -> Flags {
-        let argv: Vec<OsString> = self.flags.iter().map(OsString::from).collect();
-        match cli::parse(&self.program, &argv) {
+    /// What the flags come to with a log in our directory.
+    fn plan(&self) -> Plan {
+        let log = ["-l".into(), self.dir.path().join("log").into_os_string()];
+        let argv: Vec<OsString> = self.flags.iter().map(OsString::from).chain(log).collect();
+        let flags = match cli::parse(&self.program, &argv) {
             Ok(Invocation::Serve(flags)) => *flags,
             other => panic!("{other:?}"),
-        }
+        };
+        let Loaded { settings, problems } = config::load(&flags, &config::System).unwrap();
+        let notes = problems.notes.iter().map(ToString::to_string).collect();
+        Plan { settings, notes, shards: flags.shards, spin: flags.spin }
     }
 
     /// Runs to the end; gives the outcome and the log, the process ID cut off its lines.
@@ -43,11 +48,10 @@ impl Rehearsal {
         mut next: impl FnMut(&Path) -> Trapped,
     ) -> (Result<(), String>, Vec<String>) {
         let path = self.dir.path().join("log");
-        let mut flags = self.flags();
-        flags.log_file = Some(path.clone());
-        let log = open_log(&flags).unwrap();
-        let host = Host { shards: flags.shards.unwrap(), ..Host::good() };
-        let server = Server { program: &self.program, flags, host, log: &log, plane };
+        let plan = self.plan();
+        let log = open_log(&plan.settings).unwrap();
+        let host = Host { shards: plan.shards.unwrap(), ..Host::good() };
+        let server = Server { program: &self.program, plan, host, log: &log, plane };
         let outcome = tracing::subscriber::with_default(log.clone(), || {
             server.live(&mut || {
                 log.flush();
@@ -173,7 +177,7 @@ fn signals_are_obeyed_in_order() {
         "[INF] Trapped \"user defined signal 1\" signal",
         "[INF] File log re-opened",
         "[INF] Trapped \"hangup\" signal",
-        "[WRN] Reload is not supported yet: this release has no configuration file",
+        "[WRN] Reload is not supported yet: restart the server to change its settings",
         "[INF] Trapped \"user defined signal 2\" signal",
         "[INF] Entering lame duck mode, stop accepting new clients",
         "[INF] Initiating Shutdown...",
@@ -253,11 +257,10 @@ fn the_data_plane_gets_what_the_flags_say() {
 #[test]
 fn a_host_that_lacks_something_is_refused_before_anything_is_touched() {
     let rehearsal = Rehearsal::new("ringbus", &[]);
-    let mut flags = rehearsal.flags();
-    flags.log_file = Some(rehearsal.dir.path().join("log"));
-    let log = open_log(&flags).unwrap();
+    let plan = rehearsal.plan();
+    let log = open_log(&plan.settings).unwrap();
     let host = Host { kernel: "5.15.0".to_owned(), ..Host::good() };
-    let server = Server { program: &rehearsal.program, flags, host, log: &log, plane: &Closing };
+    let server = Server { program: &rehearsal.program, plan, host, log: &log, plane: &Closing };
     let why = server.live(&mut || TERMINATED).unwrap_err();
     let expected = "this host cannot run the server: kernel: Linux 5.15.0; needed: Linux 6.1 or \
                     newer. Install a newer kernel";

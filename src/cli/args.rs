@@ -43,14 +43,26 @@ pub struct Flags {
     #[arg(help = "Port for monitoring over HTTP; -1 picks a free one
                   (default: 0, no monitoring)")]
     pub http_port: Option<i32>,
+    #[arg(help_heading = "Server options", long, short, value_name = "file")]
+    #[arg(help = "Read this configuration file; flags win over it")]
+    #[arg(value_parser = path)]
+    pub config: Option<PathBuf>,
+    #[arg(help_heading = "Server options", long = "check", short = 't', value_parser = switch)]
+    #[arg(help = "Check that file and exit")]
+    pub check_config: Option<bool>,
+    #[arg(help_heading = "Server options", long = "dump-config", value_parser = switch)]
+    #[arg(help = "Show what all settings come to, and why, and exit")]
+    pub dump_config: Option<bool>,
     #[arg(help_heading = "Server options", long = "name", short = 'n', value_name = "name")]
     #[arg(alias = "server_name", help = "Name of the server, without spaces (default: its ID)")]
     pub name: Option<String>,
     #[arg(help_heading = "Server options", long = "pid", short = 'P', value_name = "file")]
     #[arg(help = "Write the process ID to this file")]
+    #[arg(value_parser = path)]
     pub pid_file: Option<PathBuf>,
     #[arg(help_heading = "Server options", long = "ports_file_dir", value_name = "dir")]
     #[arg(help = "Write its URLs to <program>_<pid>.ports in this directory")]
+    #[arg(value_parser = path)]
     pub ports_file_dir: Option<PathBuf>,
     #[arg(help_heading = "Server options", long = "client_advertise", value_name = "host[:port]")]
     #[arg(help = "Address that clients are told to connect to")]
@@ -71,7 +83,11 @@ pub struct Flags {
 
     #[arg(help_heading = "Logging options", long = "log", short, value_name = "file")]
     #[arg(help = "Log to this file instead of standard error")]
+    #[arg(value_parser = path)]
     pub log_file: Option<PathBuf>,
+    #[arg(help_heading = "Logging options", long = "log_size_limit", value_name = "bytes")]
+    #[arg(value_parser = whole, help = "Put the log file aside at this size (default: never)")]
+    pub log_size_limit: Option<i64>,
     #[arg(help_heading = "Logging options", long, short = 'T', value_parser = switch)]
     #[arg(help = "Put the time into log lines (default: true)")]
     pub logtime: Option<bool>,
@@ -126,26 +142,32 @@ pub struct Verbosity {
     pub trace_verbose: bool,
 }
 
+/// What the flags say of it; `None` leaves it to the configuration file.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(missing_docs, reason = "as in Verbosity")]
+pub struct VerbosityAsked {
+    pub debug: Option<bool>,
+    pub trace: Option<bool>,
+    pub trace_verbose: Option<bool>,
+}
+
 impl Flags {
     /// What `-D`, `-V`, `-DV`, `-VV` and `-DVV` come to together. A combined flag overrides its
     /// parts, also when it is switched off.
     #[must_use]
-    pub fn verbosity(&self) -> Verbosity {
-        let mut verbosity = Verbosity {
-            debug: self.debug.unwrap_or(false),
-            trace: self.trace.unwrap_or(false),
-            trace_verbose: false,
-        };
-        if let Some(on) = self.debug_trace {
-            verbosity = Verbosity { debug: on, trace: on, ..verbosity };
+    pub fn verbosity(&self) -> VerbosityAsked {
+        let mut asked =
+            VerbosityAsked { debug: self.debug, trace: self.trace, trace_verbose: None };
+        if self.debug_trace.is_some() {
+            (asked.debug, asked.trace) = (self.debug_trace, self.debug_trace);
         }
-        if let Some(on) = self.debug_trace_verbose {
-            verbosity = Verbosity { debug: on, trace: on, trace_verbose: on };
+        if let all @ Some(_) = self.debug_trace_verbose {
+            asked = VerbosityAsked { debug: all, trace: all, trace_verbose: all };
         }
-        if let Some(on) = self.trace_verbose {
-            verbosity = Verbosity { trace: on, trace_verbose: on, ..verbosity };
+        if self.trace_verbose.is_some() {
+            (asked.trace, asked.trace_verbose) = (self.trace_verbose, self.trace_verbose);
         }
-        verbosity
+        asked
     }
 
     /// Rules that no single value can break.
@@ -167,7 +189,7 @@ impl Flags {
 
 /// Whether nats-server would take this for a hash. Were it taken as plain text here, the hash
 /// itself would open the server.
-fn is_bcrypt(secret: &str) -> bool {
+pub(crate) fn is_bcrypt(secret: &str) -> bool {
     ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.starts_with(prefix))
 }
 
@@ -186,6 +208,12 @@ fn http_port(text: &str) -> Result<i32, String> {
     port(text).map_err(|_| "a port is 1 to 65535, -1 for a free one, or 0 for none".to_owned())
 }
 
+/// An empty path asks for nothing, where clap would find it missing.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that clap asks of a value parser")]
+fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
 fn shards(text: &str) -> Result<usize, String> {
     go_style::integer(text)
         .and_then(|count| usize::try_from(count).ok())
@@ -199,6 +227,10 @@ fn spin(text: &str) -> Result<Duration, String> {
         .map(Duration::from_micros)
         .filter(|time| *time <= SPIN_MAX)
         .ok_or_else(|| format!("microseconds to spin are 0 to {}", SPIN_MAX.as_micros()))
+}
+
+fn whole(text: &str) -> Result<i64, String> {
+    go_style::integer(text).ok_or_else(|| "it must be a whole number".to_owned())
 }
 
 fn length(text: &str) -> Result<usize, String> {

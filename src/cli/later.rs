@@ -1,8 +1,8 @@
 //! Flags of nats-server whose feature is not in this release.
 //!
 //! They are read like any other flag and then refused with the reason, because a server that
-//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-ms 0`,
-//! `-c ""`) pass, as they do with nats-server.
+//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-ms 0`)
+//! pass, as they do with nats-server.
 
 use clap::{Arg, ArgMatches};
 
@@ -24,11 +24,6 @@ struct Feature {
 }
 
 const FEATURES: &[Feature] = &[
-    Feature {
-        what: "configuration files are not part of this release",
-        remedy: "Give the settings as flags.",
-        flags: &[("config", &["c"], Value::Text("file")), ("t", &[], Value::Switch)],
-    },
     Feature {
         what: "monitoring over TLS is not part of this release",
         remedy: "Use -m, behind a proxy that ends TLS if the network is not trusted.",
@@ -67,11 +62,6 @@ const FEATURES: &[Feature] = &[
         what: "logging to syslog is not part of this release",
         remedy: "Log to standard error, which systemd collects, or to a file with -l.",
         flags: &[("syslog", &["s"], Value::Switch), ("remote_syslog", &["r"], Value::Text("url"))],
-    },
-    Feature {
-        what: "log files are not rotated by this release",
-        remedy: "Use logrotate, and --signal reopen after it.",
-        flags: &[("log_size_limit", &[], Value::Number("bytes"))],
     },
     Feature {
         what: "there is no Go profiler in this server",

@@ -19,7 +19,8 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
-pub use self::args::{Flags, Verbosity};
+pub(crate) use self::args::is_bcrypt;
+pub use self::args::{Flags, Verbosity, VerbosityAsked};
 pub use self::send_signal::{Order, OrderError};
 
 /// The version of nats-server whose behaviour this server has, as INFO and `-v` tell it.

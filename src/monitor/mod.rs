@@ -34,6 +34,7 @@ mod tests;
 mod time;
 mod varz;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 
@@ -59,6 +60,12 @@ pub struct Facts {
     pub base_path: String,
     /// Cores that the process may use.
     pub cores: usize,
+    /// Labels that the operator gave it.
+    pub tags: Vec<String>,
+    /// What else the operator says of it.
+    pub metadata: BTreeMap<String, String>,
+    /// Fingerprint of the configuration file; empty if there is none.
+    pub config_digest: String,
     /// What it is called.
     pub program: String,
 }

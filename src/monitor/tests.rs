@@ -15,6 +15,9 @@ fn endpoints(base: &str) -> Endpoints {
         endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: 8222 },
         base_path: base_path(base),
         cores: 1,
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
+        config_digest: String::new(),
         program: "ringbus".to_owned(),
     };
     Endpoints::new(facts, Inspector::default())

@@ -81,7 +81,11 @@ pub(super) struct Varz {
     subscriptions: usize,
     http_req_stats: BTreeMap<&'static str, u64>,
     config_load_time: Timestamp,
-    config_digest: &'static str,
+    config_digest: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
     feature_flags: BTreeMap<&'static str, bool>,
     system_account: &'static str,
     slow_consumer_stats: ByKind,
@@ -224,7 +228,9 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         subscriptions: totals.subscriptions,
         http_req_stats: endpoints.requests().clone(),
         config_load_time: *started,
-        config_digest: "",
+        config_digest: facts.config_digest.clone(),
+        tags: facts.tags.clone(),
+        metadata: facts.metadata.clone(),
         feature_flags: FEATURES.map(|name| (name, false)).into(),
         system_account: SYSTEM,
         slow_consumer_stats: ByKind { clients: slow, ..ByKind::default() },

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod files;
 mod hostile;
 mod killed;
 mod memory;
@@ -41,11 +42,16 @@ struct Patient {
 
 impl Patient {
     fn start() -> Self {
+        Self::start_as(env!("CARGO_BIN_EXE_ringbus"))
+    }
+
+    /// Starts what `command` leads to: the server, or a script that ends in it.
+    fn start_as(command: &str) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         // A test that failed has dropped its server all the same.
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let open_files = raise_open_files();
-        let program = Program::ringbus(env!("CARGO_BIN_EXE_ringbus"), SHARDS);
+        let program = Program::ringbus(command, SHARDS);
         let server = program.start(&[]).unwrap();
         Self { server, open_files, _alone: alone }
     }

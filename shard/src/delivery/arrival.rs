@@ -1,9 +1,12 @@
 //! A frame that another shard sent: deliver here, send on, or answer.
 
+use smallvec::SmallVec;
+
 use crate::engine::Exchange;
 use crate::ids::{ConnId, ShardId};
 use crate::interest::MatchSet;
-use crate::mesh::{Frame, MessageFrame};
+use crate::mesh::frame::encode_group;
+use crate::mesh::{Frame, GroupNames, MessageFrame};
 
 use super::{Memo, Reach};
 
@@ -45,12 +48,15 @@ impl Exchange {
         if frame.plain {
             reach = self.fan_out().to_all(&set.plain, memo.head(), message, publisher);
         }
-        let mut sent_on = false;
+        let mut homeless: SmallVec<[(&[u8], ShardId); 2]> = SmallVec::new();
         for name in frame.groups {
-            let (reached, on) = self.arrive_group(&set, name, memo.head(), frame, publisher);
-            reach.merge(reached);
-            sent_on |= on;
+            match self.arrive_group(&set, name, memo.head(), frame, publisher) {
+                Ok(reached) => reach.merge(reached),
+                Err(Some(shard)) => homeless.push((name, shard)),
+                Err(None) => {}
+            }
         }
+        let sent_on = self.send_on(&homeless, frame, reach);
         if reach.behind && !reach.keeping_up && !home {
             self.all_behind(origin.shard, origin.conn);
         }
@@ -67,8 +73,8 @@ impl Exchange {
         Answer::None
     }
 
-    /// This shard was picked for a group. Its members may have left since: then another shard that
-    /// has one gets the message.
+    /// This shard was picked for a group. Its members may have left since: then says which shard
+    /// has one, if any does.
     fn arrive_group(
         &mut self,
         set: &MatchSet,
@@ -76,32 +82,41 @@ impl Exchange {
         head: &[u8],
         frame: &MessageFrame<'_>,
         publisher: Option<u32>,
-    ) -> (Reach, bool) {
+    ) -> Result<Reach, Option<ShardId>> {
         let Some(group) = set.groups.iter().find(|group| *group.name == *name) else {
-            return (Reach::default(), false);
+            return Err(None);
         };
         let random = self.rng.u64(..);
         let start = usize::try_from(random).unwrap_or(0) % group.local.len().max(1);
         let message = &frame.message;
         let reach = self.fan_out().to_first(&group.local, start, head, message, publisher);
-        if reach.any() {
-            return (reach, false);
-        }
+        if reach.any() { Ok(reach) } else { Err(group.pick_remote(random)) }
+    }
+
+    /// Sends a message on to the shards that have members of these groups. Such a shard answers for
+    /// it only if nowhere else anybody got it or may still get it. False if it went nowhere.
+    fn send_on(
+        &mut self,
+        homeless: &[(&[u8], ShardId)],
+        frame: &MessageFrame<'_>,
+        reach: Reach,
+    ) -> bool {
         let mut origin = frame.origin;
         origin.hops += 1;
-        let Some(shard) = group.pick_remote(random).filter(|_| origin.hops <= HOPS_MAX) else {
-            return (reach, false);
-        };
-        let mut names = Vec::new();
-        crate::mesh::frame::encode_group(name, &mut names);
-        let onward = MessageFrame {
-            message: *message,
-            plain: false,
-            groups: crate::mesh::GroupNames::new(&names),
-            origin,
-        };
-        self.stats.sent_on += 1;
-        (reach, self.peers.send_on(shard, &Frame::Message(onward)))
+        if origin.hops > HOPS_MAX {
+            return false;
+        }
+        origin.sole &= !reach.any() && homeless.len() == 1;
+        let mut sent = false;
+        for (name, shard) in homeless {
+            let mut names = Vec::new();
+            encode_group(name, &mut names);
+            let groups = GroupNames::new(&names);
+            let onward = MessageFrame { message: frame.message, plain: false, groups, origin };
+            self.stats.sent_on += 1;
+            sent |= self.peers.send_on(*shard, &Frame::Message(onward));
+        }
+        sent
     }
 
     /// Tells a publisher's shard that everybody here who gets its messages has fallen behind; once

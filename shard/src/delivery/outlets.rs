@@ -9,7 +9,7 @@
 
 use crate::clock::Now;
 use crate::ids::ConnId;
-use crate::limits::STALL_PERCENT;
+use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX};
 use crate::outbox::{ChunkPool, Outbox};
 
 /// What became of one delivery.
@@ -60,6 +60,8 @@ pub struct Outlet {
     written: u64,
     /// What `written` must have reached, and by when; see [`Outlets::blocked`].
     deadline: Option<(u64, Now)>,
+    /// A timer that will look at the deadline is armed.
+    watched: bool,
 }
 
 /// The outlets of one shard.
@@ -83,8 +85,8 @@ pub struct Outlets {
 }
 
 impl Outlets {
-    /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every message
-    /// queued is kept as text for [`Self::take_traced`].
+    /// No connections; each will be allowed `pending_max` waiting bytes. With `trace`, every
+    /// message queued is kept as text for [`Self::take_traced`].
     #[must_use]
     pub fn new(pending_max: usize, trace: bool, traced_payload_max: usize) -> Self {
         Self {
@@ -127,6 +129,7 @@ impl Outlets {
                 active: Now::ZERO,
                 written: 0,
                 deadline: None,
+                watched: false,
             });
         }
     }
@@ -258,16 +261,25 @@ impl Outlets {
         None
     }
 
+    /// Whether there are no connections.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.iter().all(Option::is_none)
+    }
+
     /// Whether [`Self::take_dirty`] may have something.
     #[must_use]
     pub fn any_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
 
-    /// Bytes queued since [`Self::flushed`].
+    /// Whether it is time to write before more is queued: what was queued must still be in the
+    /// cache, but each socket should get enough at once to be worth its system call.
+    #[inline]
     #[must_use]
-    pub fn produced(&self) -> usize {
-        self.produced
+    pub fn is_due(&self) -> bool {
+        let worthwhile = self.dirty.len() * CHUNK_BYTES;
+        self.produced >= worthwhile.clamp(TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX)
     }
 
     /// The driver has tried to write everything that was dirty.
@@ -307,16 +319,24 @@ impl Outlets {
         outlet.outbox.is_empty()
     }
 
-    /// The socket took no more: all that waits now must be gone by `deadline`. True if no earlier
-    /// deadline was running, so that a timer has to be armed.
+    /// The socket took no more: all that waits now must be gone by `deadline`. True if a timer has
+    /// to be armed for that; one that is armed for an earlier deadline will do.
     pub fn blocked(&mut self, conn: ConnId, deadline: Now) -> bool {
         let Some(outlet) = self.get_mut(conn) else { return false };
         outlet.blocked = true;
-        if outlet.deadline.is_some() {
-            return false;
+        if outlet.deadline.is_none() {
+            outlet.deadline = Some((outlet.written + outlet.outbox.queued() as u64, deadline));
         }
-        outlet.deadline = Some((outlet.written + outlet.outbox.queued() as u64, deadline));
-        true
+        !std::mem::replace(&mut outlet.watched, true)
+    }
+
+    /// The timer that [`Self::blocked`] asked for went off. Returns the deadline that runs now: the
+    /// timer must be armed again for it, unless it has passed.
+    pub fn look_at_deadline(&mut self, conn: ConnId) -> Option<Now> {
+        let outlet = self.get_mut(conn)?;
+        let deadline = outlet.deadline();
+        outlet.watched = deadline.is_some();
+        deadline
     }
 
     /// The socket may take bytes again.
@@ -350,6 +370,12 @@ impl Outlet {
     #[must_use]
     pub fn active(&self) -> Now {
         self.active
+    }
+
+    /// Whether bytes came that nobody has tried to write.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     /// The bytes that wait.

@@ -18,6 +18,8 @@ mod peers;
 mod shard;
 mod stats;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod view;
 

@@ -64,6 +64,12 @@ impl Peers {
         lanes.sum::<usize>() + self.spilled.iter().map(Vec::len).sum::<usize>()
     }
 
+    /// What was kept back for want of room: removals, and bytes of spilled frames.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.removals.len() + self.spilled.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// Whether a change of interest can be told to everybody now.
     pub fn can_broadcast(&mut self) -> bool {
         self.removals.is_empty() && self.control_has_room()
@@ -153,9 +159,7 @@ impl Peers {
                 self.push_delta(&delta);
             }
         }
-        for index in 0..self.endpoint.to.len() {
-            self.unspill(index);
-        }
+        self.catch_up();
         let doorbells = &self.endpoint.doorbells;
         let asleep = |shard: &ShardId| doorbells.get(shard.index()).is_some_and(Doorbell::ring);
         for (shard, lane) in ShardId::all(self.endpoint.to.len()).zip(&mut self.endpoint.to) {
@@ -184,9 +188,17 @@ impl Peers {
         spilled.drain(..moved);
     }
 
-    /// Takes what the message lanes hold, then every change of interest that was told before it.
-    /// The batches must not be looked into before the deltas were applied, which `apply` does.
-    pub fn take(&mut self, taken: &mut Taken, mut apply: impl FnMut(ShardId, &Delta)) {
+    /// Room that came back since the last turn goes to what was kept back, before publishers that
+    /// always have more can take it.
+    pub fn catch_up(&mut self) {
+        for index in 0..self.endpoint.to.len() {
+            self.unspill(index);
+        }
+    }
+
+    /// Takes what the message lanes hold. It must not be looked into before every change of
+    /// interest that was told before it was taken in, which [`Self::take_deltas`] does next.
+    pub fn take_batches(&mut self, taken: &mut Taken) {
         for (from, lane) in ShardId::all(self.endpoint.from.len()).zip(&mut self.endpoint.from) {
             let Some(lane) = lane else { continue };
             for _ in 0..BATCHES_PER_TURN {
@@ -194,6 +206,10 @@ impl Peers {
                 taken.push((from, batch));
             }
         }
+    }
+
+    /// Takes in every change of interest that was told so far, by `apply`.
+    pub fn take_deltas(&mut self, mut apply: impl FnMut(ShardId, &Delta)) {
         for (from, lane) in ShardId::all(self.endpoint.from.len()).zip(&mut self.endpoint.from) {
             let Some(lane) = lane else { continue };
             while let Some(delta) = lane.control.pop() {

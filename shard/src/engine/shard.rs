@@ -62,6 +62,8 @@ enum End {
     Open,
     /// What is queued is still being written.
     Flushing,
+    /// The same, for a peer that will send nothing more: it may still be reading.
+    Parting,
     /// Everything was written; the peer has not hung up yet.
     Lingering,
     /// The driver was told to let go of the socket.
@@ -121,17 +123,24 @@ impl Shard {
     /// The client hung up, or its socket failed.
     pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
         match self.seat(conn).map(|seat| seat.end) {
-            Some(End::Open) => self.close(now, conn, reason),
-            Some(End::Flushing | End::Lingering) => self.let_go(conn),
+            Some(End::Open) => {
+                self.with_session(now, conn, |session, exchange| session.hang_up(exchange, reason));
+            }
+            Some(End::Flushing) if reason.flushes() => self.set_end(conn, End::Parting),
+            Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
             Some(End::Closing) | None => {}
         }
     }
 
     /// The socket took the oldest `count` of the waiting bytes.
     pub fn on_written(&mut self, now: Now, conn: ConnId, count: usize) {
-        let empty = self.exchange.outlets.wrote(now, conn, count);
-        if empty && self.seat(conn).is_some_and(|seat| seat.end == End::Flushing) {
-            self.finish(now, conn);
+        if !self.exchange.outlets.wrote(now, conn, count) {
+            return;
+        }
+        match self.seat(conn).map(|seat| seat.end) {
+            Some(End::Flushing) => self.finish(now, conn),
+            Some(End::Parting) => self.let_go(conn),
+            Some(End::Open | End::Lingering | End::Closing) | None => {}
         }
     }
 
@@ -163,8 +172,20 @@ impl Shard {
 
     /// Takes what other shards sent: batches first, then every change of interest told before them.
     pub fn on_mesh(&mut self) {
+        self.on_mesh_batches();
+        self.on_mesh_deltas();
+    }
+
+    /// The first half of [`Self::on_mesh`]. Other shards are at work between the two.
+    pub(crate) fn on_mesh_batches(&mut self) {
+        self.exchange.peers.catch_up();
+        self.exchange.peers.take_batches(&mut self.taken);
+    }
+
+    /// The second half of [`Self::on_mesh`].
+    pub(crate) fn on_mesh_deltas(&mut self) {
         let Exchange { peers, interest, .. } = &mut self.exchange;
-        peers.take(&mut self.taken, |from, delta| interest.apply(from, delta));
+        peers.take_deltas(|from, delta| interest.apply(from, delta));
         self.exchange.last_stalled = None;
     }
 
@@ -214,20 +235,23 @@ impl Shard {
             }),
             TimerKind::WriteDeadline => self.on_write_deadline(now, conn),
             TimerKind::Close => match self.seat(conn).map(|seat| seat.end) {
-                Some(End::Flushing | End::Lingering) => self.let_go(conn),
+                Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
                 Some(End::Open | End::Closing) | None => {}
             },
         }
     }
 
     fn on_write_deadline(&mut self, now: Now, conn: ConnId) {
-        let Some(outlet) = self.exchange.outlets.get(conn) else { return };
-        let Some(deadline) = outlet.deadline() else { return };
+        let Some(deadline) = self.exchange.outlets.look_at_deadline(conn) else { return };
         if now < deadline {
             self.exchange.timers.arm(deadline, conn, TimerKind::WriteDeadline);
             return;
         }
-        let waiting = outlet.outbox().queued();
+        if self.seat(conn).is_none_or(|seat| seat.end != End::Open) {
+            // It is on its way out, with a time limit of its own.
+            return;
+        }
+        let waiting = self.outbox(conn).map_or(0, Outbox::queued);
         let allowed = self.exchange.options.limits.write_deadline.as_secs();
         self.exchange.stats.slow_deadline += 1;
         self.report(conn, What::SlowDeadline(allowed, waiting));
@@ -379,10 +403,11 @@ impl Shard {
             self.commands.push_back(Command::Resume(conn));
         }
         let queued = self.exchange.outlets.get(conn).is_some_and(|o| !o.outbox().is_empty());
-        if !reason.flushes() {
+        let parting = reason == CloseReason::ClientClosed;
+        if !reason.flushes() || (parting && !queued) {
             self.let_go(conn);
         } else if queued {
-            self.set_end(conn, End::Flushing);
+            self.set_end(conn, if parting { End::Parting } else { End::Flushing });
             self.exchange.timers.arm(now.after(CLOSE_FLUSH), conn, TimerKind::Close);
         } else {
             self.finish(now, conn);
@@ -425,10 +450,10 @@ impl Shard {
         self.exchange.outlets.flushed();
     }
 
-    /// Bytes queued since [`Self::flushed`].
+    /// Whether enough is queued that it should be written before more input is processed.
     #[must_use]
-    pub fn produced(&self) -> usize {
-        self.exchange.outlets.produced()
+    pub fn output_is_due(&self) -> bool {
+        self.exchange.outlets.is_due()
     }
 
     /// What waits for a connection.
@@ -447,9 +472,20 @@ impl Shard {
         self.exchange.events.pop_front()
     }
 
-    /// Whether the shard may sleep: see [`Peers::may_sleep`].
+    /// Whether the shard may sleep: see [`Peers::may_sleep`]. Not while a session could go on:
+    /// others may have found room on a lane, and so taken back the wish for it, since that session
+    /// found none.
     pub fn may_sleep(&mut self) -> bool {
-        self.exchange.peers.may_sleep()
+        !self.any_may_go_on() && self.exchange.peers.may_sleep()
+    }
+
+    /// Whether a session that waits for room would find some. If not, the lanes know of the wish.
+    fn any_may_go_on(&mut self) -> bool {
+        let peers = &mut self.exchange.peers;
+        let waiting = ShardId::all(self.waiting.len()).zip(&self.waiting);
+        let mut waiting = waiting.filter(|(_, sessions)| !sessions.is_empty());
+        waiting.any(|(shard, _)| peers.has_room(shard))
+            || (!self.waiting_control.is_empty() && peers.can_broadcast())
     }
 
     /// The shard has slept.
@@ -508,6 +544,11 @@ impl Shard {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.exchange.outlets.traffic()
+    }
+
+    /// Why sessions that process no input for now do not.
+    pub fn halts(&self) -> impl Iterator<Item = Halt> {
+        self.seats.iter().filter_map(|seat| seat.session.as_ref()?.halt())
     }
 
     /// What was counted.

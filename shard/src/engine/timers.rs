@@ -54,6 +54,12 @@ impl Timers {
         Self { near: ring(), far: ring(), tick: now.as_nanos() / TICK_NANOS, armed: 0 }
     }
 
+    /// Deadlines that have not fired.
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.armed
+    }
+
     /// `kind` is due for `conn` at `at`, or up to 4 ms later.
     pub fn arm(&mut self, at: Now, conn: ConnId, kind: TimerKind) {
         let due = at.as_nanos().div_ceil(TICK_NANOS).max(self.tick);

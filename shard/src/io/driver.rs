@@ -14,7 +14,6 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
-use crate::limits::TURN_OUTPUT_BYTES;
 use crate::mesh::ring::Consumer;
 
 use super::Order;
@@ -180,14 +179,13 @@ impl Driver {
                     self.parts.shard.on_bytes(now, conn, self.ring.bytes(piece));
                 }
                 self.ring.release(piece);
-                if self.parts.shard.produced() >= TURN_OUTPUT_BYTES {
+                if self.parts.shard.output_is_due() {
                     self.flush(now);
                 }
                 None
             }
             Outcome::Done => Some(CloseReason::ClientClosed),
             Outcome::Failed(Errno::NOBUFS | Errno::CANCELED | Errno::INTR | Errno::AGAIN) => None,
-            Outcome::Failed(Errno::CONNRESET) => Some(CloseReason::ClientClosed),
             Outcome::Failed(_) | Outcome::Accepted(_) => Some(CloseReason::ReadError),
         };
         let Some(conn) = conn else { return };
@@ -230,7 +228,9 @@ impl Driver {
 
     fn admit(&mut self, now: Now, newcomer: Newcomer) {
         if self.stop.is_some() {
-            self.parts.loads.remove(self.parts.me);
+            if !newcomer.refused {
+                self.parts.loads.remove(self.parts.me);
+            }
             return;
         }
         // A socket that cannot be told to send at once still works.
@@ -240,7 +240,7 @@ impl Driver {
         } else {
             self.parts.shard.on_open(now, newcomer.peer)
         };
-        self.sockets.open(&mut self.ring, conn, newcomer.fd);
+        self.sockets.open(&mut self.ring, conn, newcomer.fd, !newcomer.refused);
     }
 
     /// What the process wants. If somebody wants to look, that is left to the caller.
@@ -248,11 +248,11 @@ impl Driver {
         while let Ok(order) = self.parts.orders.try_recv() {
             match order {
                 Order::LameDuck => {
-                    self.parts.acceptor = None;
+                    self.refuse_newcomers();
                     self.parts.shard.on_lame_duck();
                 }
                 Order::Stop(grace) => {
-                    self.parts.acceptor = None;
+                    self.refuse_newcomers();
                     self.stop = Some(now.after(grace));
                     self.parts.shard.on_shutdown(now);
                 }
@@ -266,6 +266,12 @@ impl Driver {
     fn show(&self, now: Now, look: Look) {
         let Parts { me, ref shard, .. } = self.parts;
         look(&Sight { me, now, shard, pace: self.pace.stats });
+    }
+
+    fn refuse_newcomers(&mut self) {
+        if let Some(acceptor) = self.parts.acceptor.take() {
+            acceptor.close();
+        }
     }
 
     /// Shows the other shards what happened here, then writes what can be written.
@@ -308,12 +314,8 @@ impl Driver {
                     self.ring.writable(fd, conn);
                     return;
                 }
-                Written::Failed(errno) => {
-                    let reason = match errno {
-                        Errno::PIPE | Errno::CONNRESET => CloseReason::ClientClosed,
-                        _ => CloseReason::WriteError,
-                    };
-                    self.parts.shard.on_hang_up(now, conn, reason);
+                Written::Failed => {
+                    self.parts.shard.on_hang_up(now, conn, CloseReason::WriteError);
                     return;
                 }
             }
@@ -328,9 +330,11 @@ impl Driver {
                 Command::Resume(conn) => self.sockets.resume(&mut self.ring, conn),
                 Command::Finish(conn) => self.sockets.finish(conn),
                 Command::Close(conn) => {
-                    self.sockets.close(conn);
+                    let counted = self.sockets.close(conn);
                     self.parts.shard.on_released(conn);
-                    self.parts.loads.remove(self.parts.me);
+                    if counted {
+                        self.parts.loads.remove(self.parts.me);
+                    }
                 }
             }
         }

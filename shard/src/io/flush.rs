@@ -23,7 +23,7 @@ pub(super) enum Written {
     /// It took so many, and takes no more for now.
     Some(usize),
     /// It is broken.
-    Failed(Errno),
+    Failed,
 }
 
 /// Offers a socket the oldest bytes of an outbox.
@@ -43,6 +43,6 @@ pub(super) fn write(socket: impl AsFd, outbox: &Outbox) -> Written {
         Ok(count) => Written::Some(count),
         Err(Errno::AGAIN | Errno::NOBUFS) => Written::Some(0),
         Err(Errno::INTR) => Written::All(0),
-        Err(errno) => Written::Failed(errno),
+        Err(_) => Written::Failed,
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 
 use crate::clock::Now;
 use crate::event::EventSink;
@@ -63,6 +64,13 @@ impl Acceptor {
         if self.resume.is_some_and(|resume| now >= resume) {
             self.begin(ring);
         }
+    }
+
+    /// Nobody can connect any more. The ring may hold the socket for a while yet, so closing it
+    /// would not be enough.
+    pub(super) fn close(self) {
+        // A socket that does not listen any more is what is wanted.
+        let _ = shutdown(&self.listener, Shutdown::Both);
     }
 
     /// How long until [`Self::retry`] has something to do.

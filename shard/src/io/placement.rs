@@ -99,6 +99,10 @@ impl Placement {
         let peer = Peer { client: ClientId::new(self.accepted), address };
         let refused = self.connections_max.is_some_and(|most| self.loads.total() >= most);
         let newcomer = Newcomer { fd, peer, refused };
+        if refused {
+            // It takes nobody's place, so it does not count, and it may as well be told here.
+            return Some(newcomer);
+        }
         let shard = self.loads.least();
         let Some(lane) = self.lanes.get_mut(shard.index()).filter(|_| shard != ShardId::FIRST)
         else {

@@ -221,9 +221,19 @@ impl SocketRing {
                     // SAFETY: the kernel opened it for this completion, and nobody else knows it.
                     Outcome::Accepted(unsafe { OwnedFd::from_raw_fd(result) })
                 }
-                (Token::Receive(_), Ok(len)) => cqueue::buffer_select(flags)
-                    .and_then(|id| buffers.piece(id, len, cqueue::buffer_more(flags)))
-                    .map_or(Outcome::Done, Outcome::Data),
+                (Token::Receive(_), Ok(len)) => {
+                    let piece = cqueue::buffer_select(flags)
+                        .and_then(|id| buffers.piece(id, len, cqueue::buffer_more(flags)));
+                    match piece {
+                        Some(piece) if len > 0 => Outcome::Data(piece),
+                        // The end of the stream needs no buffer; one that came with it goes back.
+                        Some(piece) => {
+                            buffers.release(piece);
+                            Outcome::Done
+                        }
+                        None => Outcome::Done,
+                    }
+                }
                 (_, Ok(_)) => Outcome::Done,
             };
             completions.push(Completion { token, outcome, more: cqueue::more(flags) });

@@ -13,6 +13,8 @@ use super::socket_ring::{SocketRing, Token};
 struct Socket {
     conn: ConnId,
     fd: OwnedFd,
+    /// It counts among the connections of its shard.
+    counted: bool,
     /// The shard wants to hear from it.
     wanted: bool,
     /// The ring receives from it.
@@ -26,15 +28,15 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// A new socket; receiving begins.
-    pub(super) fn open(&mut self, ring: &mut SocketRing, conn: ConnId, fd: OwnedFd) {
+    /// A new socket; receiving begins. It is `counted` unless it was one too many.
+    pub(super) fn open(&mut self, ring: &mut SocketRing, conn: ConnId, fd: OwnedFd, counted: bool) {
         let slot = conn.slot() as usize;
         if self.table.len() <= slot {
             self.table.resize_with(slot + 1, || None);
         }
         ring.receive(fd.as_fd(), conn);
         if let Some(entry) = self.table.get_mut(slot) {
-            *entry = Some(Socket { conn, fd, wanted: true, receiving: true });
+            *entry = Some(Socket { conn, fd, counted, wanted: true, receiving: true });
         }
     }
 
@@ -99,15 +101,12 @@ impl Sockets {
     }
 
     /// Lets go of a socket. What the ring still does for it holds it open until that has ended,
-    /// so it is shut down first.
-    pub(super) fn close(&mut self, conn: ConnId) {
-        if let Some(fd) = self.fd(conn) {
-            let _ = shutdown(fd, Shutdown::Both);
-        }
-        if let Some(entry) = self.table.get_mut(conn.slot() as usize)
-            && entry.as_ref().is_some_and(|socket| socket.conn == conn)
-        {
-            *entry = None;
-        }
+    /// so it is shut down first. Returns whether it was counted.
+    pub(super) fn close(&mut self, conn: ConnId) -> bool {
+        let Some(entry) = self.table.get_mut(conn.slot() as usize) else { return false };
+        let Some(socket) = entry.take_if(|socket| socket.conn == conn) else { return false };
+        // A socket that is gone already needs no farewell.
+        let _ = shutdown(&socket.fd, Shutdown::Both);
+        socket.counted
     }
 }

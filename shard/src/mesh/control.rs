@@ -59,9 +59,12 @@ impl<C: Send> ControlSender<C> {
         self.ring.publish()
     }
 
-    /// For a shard that announced its sleep: whether room that was asked for in vain is there now.
-    /// If not, the receiver will ring when slots come back.
+    /// For a shard that announced its sleep: whether room that was asked for in vain is there now,
+    /// or frames were pushed and not shown. If not, the receiver will ring when slots come back.
     pub fn unblocked(&mut self) -> bool {
+        if !self.ring.is_published() {
+            return true;
+        }
         if self.wanted == 0 {
             return false;
         }

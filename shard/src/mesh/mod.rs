@@ -107,8 +107,13 @@ impl Capacity {
 /// The mesh of that many shards: one endpoint for each.
 #[must_use]
 pub fn mesh<C: Send>(shards: usize) -> Vec<Endpoint<C>> {
+    mesh_of(shards, Capacity::of(shards))
+}
+
+/// The same with lanes of another size: tests want small ones, which are full all the time.
+#[must_use]
+pub fn mesh_of<C: Send>(shards: usize, capacity: Capacity) -> Vec<Endpoint<C>> {
     debug_assert!(shards <= limits::SHARDS_MAX);
-    let capacity = Capacity::of(shards);
     let doorbells: Arc<[Doorbell]> = (0..shards).map(|_| Doorbell::new()).collect();
     let mut endpoints: Vec<Endpoint<C>> = ShardId::all(shards)
         .map(|me| Endpoint {

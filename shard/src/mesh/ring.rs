@@ -107,6 +107,13 @@ impl<T: Send> Producer<T> {
         true
     }
 
+    /// Whether the consumer may see everything that was pushed.
+    #[inline]
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        self.tail == self.published
+    }
+
     /// Slots that are free now, by a fresh look at the consumer's index.
     pub fn free(&mut self) -> usize {
         self.head = self.shared.head.0.load(Ordering::Acquire);

@@ -47,7 +47,8 @@ proptest! {
         for (kind, size) in steps {
             if kind < 2 {
                 let size = if kind == 0 { size % 200 } else { size };
-                let frame: Vec<u8> = (0..size).map(|_| { next = next.wrapping_add(1); next }).collect();
+                let mut step = || { next = next.wrapping_add(1); next };
+                let frame: Vec<u8> = (0..size).map(|_| step()).collect();
                 outbox.push(&frame, &mut pool);
                 model.extend_from_slice(&frame);
             } else {

@@ -13,7 +13,7 @@ use crate::engine::Exchange;
 use crate::error::{CloseReason, Violation};
 use crate::event::{ClientLabel, Event, What};
 use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
-use crate::limits::{STALL_PAUSE, STALL_REPORT, TURN_OUTPUT_BYTES};
+use crate::limits::{STALL_PAUSE, STALL_REPORT};
 use crate::options::Grant;
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
@@ -98,6 +98,8 @@ pub struct ClientSession {
     behind_since: Now,
     carry: Carry,
     halt: Option<Halt>,
+    /// The client hung up while input of its waited.
+    leaving: Option<CloseReason>,
     reading: bool,
 }
 
@@ -135,6 +137,7 @@ impl ClientSession {
             behind_since: now,
             carry: Carry::default(),
             halt: None,
+            leaving: None,
             reading: true,
         };
         session.report(exchange, What::Opened);
@@ -179,10 +182,29 @@ impl ClientSession {
     /// Goes on with what was kept.
     pub fn resume(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
         self.halt = None;
-        if self.phase == Phase::Closed || self.carry.is_empty() {
+        if self.phase == Phase::Closed {
             return Flow::Next;
         }
-        self.run_carry(exchange, now)
+        let flow = if self.carry.is_empty() { Flow::Next } else { self.run_carry(exchange, now) };
+        match (flow, self.leaving) {
+            (Flow::Next, Some(reason)) => Flow::Close(reason),
+            (flow, _) => flow,
+        }
+    }
+
+    /// The client hung up, or its socket failed. What it sent before that and what waits here is
+    /// carried out first: a publisher may leave at once after its last message.
+    pub fn hang_up(&mut self, exchange: &mut Exchange, reason: CloseReason) -> Flow {
+        if self.halt.is_none() || self.carry.is_empty() {
+            return Flow::Close(reason);
+        }
+        // One that only stopped sending may still read; the next write shows whether it does.
+        if self.leaving.is_some() || reason != CloseReason::ClientClosed {
+            exchange.outlets.shut(self.conn);
+            exchange.outlets.discard(self.conn);
+        }
+        self.leaving.get_or_insert(reason);
+        Flow::Next
     }
 
     fn run_carry(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
@@ -212,18 +234,21 @@ impl ClientSession {
             if let Some(flow) = self.refuse_before_connect(exchange, rest) {
                 break (0, flow);
             }
-            match parse(rest, &self.parse_limits) {
+            // By reference: moving what was parsed costs more than looking at it.
+            match &parse(rest, &self.parse_limits) {
                 Parsed::Op { op, len } => {
                     active = true;
-                    match self.on_op(exchange, now, &op) {
+                    match self.on_op(exchange, now, op) {
                         Flow::Next => done += len,
                         flow => break (0, flow),
                     }
                 }
-                Parsed::More { need } => break (need, Flow::Next),
-                Parsed::Fault(violation) => break (0, self.fault(exchange, rest, violation)),
+                Parsed::More { need } => break (*need, Flow::Next),
+                Parsed::Fault(violation) => {
+                    break (0, self.fault(exchange, rest, violation.clone()));
+                }
             }
-            if exchange.outlets.produced() >= TURN_OUTPUT_BYTES {
+            if exchange.outlets.is_due() {
                 break (0, self.halted(Halt::Turn));
             }
         };
@@ -233,7 +258,8 @@ impl ClientSession {
                 self.active = now;
             }
         }
-        if flow == Flow::Next && self.reach.behind && !self.reach.keeping_up {
+        let behind = self.reach.behind && !self.reach.keeping_up;
+        if flow == Flow::Next && behind && exchange.options.limits.stalls {
             return (done, need, self.stall(exchange, now));
         }
         if let Flow::Retry(halt) = flow {

@@ -15,8 +15,10 @@ use super::client::{ClientSession, Flow, Phase};
 pub(super) struct Keepalive {
     heard: Now,
     unanswered: u32,
+    /// When it connected.
+    since: Now,
     /// When the last PING went out.
-    asked: Now,
+    asked: Option<Now>,
     round_trip: Option<Duration>,
     /// When the next look is due; timers that fire before are left-overs.
     next: Option<Now>,
@@ -29,7 +31,8 @@ impl Keepalive {
         Self {
             heard: now,
             unanswered: 0,
-            asked: now,
+            since: now,
+            asked: None,
             round_trip: None,
             next: None,
             introduced: false,
@@ -44,7 +47,12 @@ impl Keepalive {
     /// The client answered.
     pub(super) fn pong(&mut self, now: Now) {
         self.unanswered = 0;
-        self.round_trip = Some(now.since(self.asked).max(Duration::from_nanos(1)));
+        self.round_trip = self.asked.map(|asked| now.since(asked));
+    }
+
+    /// The client said who it is, which is a first estimate of its round trip.
+    fn connected(&mut self, now: Now) {
+        self.round_trip = Some(now.since(self.since));
     }
 }
 
@@ -69,7 +77,7 @@ impl ClientSession {
     pub(super) fn look_early(&mut self, exchange: &mut Exchange, now: Now) {
         let delay = exchange.options.limits.ping_interval.min(FIRST_PING);
         let jitter = delay.mul_f64(exchange.rng.f64() / 5.0);
-        self.keepalive.asked = now;
+        self.keepalive.connected(now);
         self.look_in(exchange, now, delay + jitter);
     }
 
@@ -81,15 +89,15 @@ impl ClientSession {
         self.keepalive.next = None;
         let interval = exchange.options.limits.ping_interval;
         let quiet = now.since(self.keepalive.heard) >= interval;
-        let unmeasured =
-            self.keepalive.round_trip.is_none() || now.since(self.keepalive.asked) > RTT_INTERVAL;
+        let unmeasured = self.keepalive.round_trip.is_none()
+            || self.keepalive.asked.is_none_or(|asked| now.since(asked) > RTT_INTERVAL);
         if quiet || unmeasured {
             if self.keepalive.unanswered >= exchange.options.limits.pings_out {
                 exchange.stats.stale += 1;
                 return self.violated(exchange, Violation::Stale);
             }
             self.keepalive.unanswered += 1;
-            self.keepalive.asked = now;
+            self.keepalive.asked = Some(now);
             self.tell(exchange, encode::PING);
         }
         self.look_in(exchange, now, interval);

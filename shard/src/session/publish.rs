@@ -12,13 +12,16 @@ use super::client::{ClientSession, Flow, Halt};
 
 impl ClientSession {
     pub(super) fn publish(&mut self, exchange: &mut Exchange, publish: &Publish<'_>) -> Flow {
+        let impossible = self.connect.pedantic && !subject::is_valid_literal(publish.subject);
         if subject::is_reserved_publish(publish.subject) {
             self.count(exchange, publish);
+            self.warn_if(exchange, impossible);
             let subject = publish.subject.into();
             return self.violated(exchange, Violation::PublishTo(subject));
         }
         if !publish.reply.is_empty() && subject::is_reserved_reply(publish.reply) {
             self.count(exchange, publish);
+            self.warn_if(exchange, impossible);
             let reply = publish.reply.into();
             return self.violated(exchange, Violation::ReplyOf(reply));
         }
@@ -27,9 +30,7 @@ impl ClientSession {
             Err(full) => return Flow::Retry(Halt::Lane(full)),
         };
         self.count(exchange, publish);
-        if self.connect.pedantic && !subject::is_valid_literal(publish.subject) {
-            self.violated(exchange, Violation::InvalidPublishSubject);
-        }
+        self.warn_if(exchange, impossible);
         if self.connect.verbose {
             self.tell(exchange, encode::OK);
         }
@@ -59,8 +60,36 @@ impl ClientSession {
             no_responders: self.connect.no_responders,
             behind: &self.behind,
         };
+        let expired = exchange.expired.len();
         self.reach.merge(exchange.publish(&set, self.memo.head(), &message, publisher));
+        if exchange.expired.len() > expired {
+            self.expire_own(exchange, expired);
+        }
         Flow::Next
+    }
+
+    /// Pedantic clients are told about subjects that no subscription can match. Nothing else
+    /// follows from it.
+    #[inline]
+    fn warn_if(&mut self, exchange: &mut Exchange, impossible: bool) {
+        if impossible {
+            self.violated(exchange, Violation::InvalidPublishSubject);
+        }
+    }
+
+    /// Of the subscriptions that this message was the last for, this client's own end at once: its
+    /// next operation may end them too, or use their names again. Those of others end when this
+    /// client's turn is over.
+    #[cold]
+    fn expire_own(&mut self, exchange: &mut Exchange, mut from: usize) {
+        while let Some(&id) = exchange.expired.get(from) {
+            if exchange.subscriptions.get(id).is_some_and(|held| held.conn == self.conn) {
+                exchange.expired.swap_remove(from);
+                self.expire(exchange, id);
+            } else {
+                from += 1;
+            }
+        }
     }
 
     #[inline]

@@ -9,6 +9,8 @@
 //! Invariant: one event is one line. Control characters in a message are escaped, so that nothing a
 //! client sends can forge a line or reach a terminal.
 
+mod rotation;
+
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -19,13 +21,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+pub use self::rotation::RotationOptions;
+use self::rotation::{Rotated, RotatingFile};
 use crate::cli::Verbosity;
 
 /// Target of the event that ends the process: `error!(target: FATAL, "…")` is logged as `[FTL]`.
@@ -89,6 +93,8 @@ impl Label {
 pub struct LogOptions {
     /// A file, or standard error.
     pub file: Option<PathBuf>,
+    /// Whether that file is put aside when it is full.
+    pub rotation: Option<RotationOptions>,
     /// Whether lines carry the time.
     pub time: bool,
     /// Whether that is UTC instead of local time.
@@ -134,20 +140,13 @@ impl Log {
     /// # Errors
     /// Returns the system's error if the file cannot be opened or the thread not be started.
     pub fn start(options: LogOptions) -> io::Result<Self> {
-        let sink: Box<dyn Write + Send> = match &options.file {
-            Some(path) => Box::new(open(path)?),
-            None => Box::new(io::stderr()),
-        };
+        let sink = Sink::open(&options)?;
         let colored = options.file.is_none() && io::stderr().is_terminal();
         let format = Format::new(&options, std::process::id(), colored);
         Self::start_with(sink, format, options)
     }
 
-    fn start_with(
-        sink: Box<dyn Write + Send>,
-        format: Format,
-        options: LogOptions,
-    ) -> io::Result<Self> {
+    fn start_with(sink: Sink, format: Format, options: LogOptions) -> io::Result<Self> {
         let (tasks, inbox) = unbounded();
         let gauge = Arc::new(Gauge::default());
         let log = Self {
@@ -156,7 +155,7 @@ impl Log {
             verbosity: options.verbosity,
             to_file: options.file.is_some(),
         };
-        let mut writer = Writer { inbox, gauge, sink, format, file: options.file };
+        let mut writer = Writer { inbox, gauge, sink, format, options };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
         Ok(log)
     }
@@ -275,13 +274,29 @@ impl Format {
     }
 }
 
+/// Where lines go.
+enum Sink {
+    Plain(Box<dyn Write + Send>),
+    Rotating(RotatingFile),
+}
+
+impl Sink {
+    fn open(options: &LogOptions) -> io::Result<Self> {
+        Ok(match (&options.file, options.rotation) {
+            (None, _) => Self::Plain(Box::new(io::stderr())),
+            (Some(path), None) => Self::Plain(Box::new(open(path)?)),
+            (Some(path), Some(rotation)) => Self::Rotating(RotatingFile::open(path, rotation)?),
+        })
+    }
+}
+
 /// The log thread's state.
 struct Writer {
     inbox: Receiver<Task>,
     gauge: Arc<Gauge>,
-    sink: Box<dyn Write + Send>,
+    sink: Sink,
     format: Format,
-    file: Option<PathBuf>,
+    options: LogOptions,
 }
 
 impl Writer {
@@ -327,16 +342,49 @@ impl Writer {
 
     fn write(&mut self, batch: &mut String) {
         // There is nowhere left to report that the log cannot be written.
-        let _ = self.sink.write_all(batch.as_bytes()).and_then(|()| self.sink.flush());
+        let _ = match &mut self.sink {
+            Sink::Plain(sink) => sink.write_all(batch.as_bytes()).and_then(|()| sink.flush()),
+            Sink::Rotating(file) => write_rotating(file, &self.format, batch),
+        };
         batch.clear();
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        if let Some(path) = &self.file {
-            self.sink = Box::new(open(path)?);
+        if self.options.file.is_some() {
+            self.sink = Sink::open(&self.options)?;
         }
         Ok(())
     }
+}
+
+/// Writes lines to a file that rotates, and says in the new file what became of the old one.
+fn write_rotating(file: &mut RotatingFile, format: &Format, lines: &str) -> io::Result<()> {
+    let mut rest = lines;
+    while let Some((share, later)) = rest.split_at_checked(file.share_of(rest)) {
+        if share.is_empty() {
+            break;
+        }
+        file.write_all(share.as_bytes())?;
+        rest = later;
+        if !file.is_full() {
+            continue;
+        }
+        let mut told = String::new();
+        let mut tell = |label, text| {
+            format.append(&Line { at: Timestamp::now(), label, text }, &mut told);
+        };
+        match file.rotate(&Zoned::now()) {
+            Rotated::Aside(backup, removed) => {
+                tell(Label::Information, format!("Rotated log, the full file is {backup:?}"));
+                for gone in removed {
+                    tell(Label::Information, format!("Removed log file {gone:?}"));
+                }
+            }
+            Rotated::Failed(text) => tell(Label::Error, text),
+        }
+        file.write_all(told.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> io::Result<File> {

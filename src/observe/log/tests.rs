@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use super::*;
 
 fn options(file: Option<PathBuf>) -> LogOptions {
-    LogOptions { file, time: true, utc: true, verbosity: Verbosity::default() }
+    LogOptions { file, rotation: None, time: true, utc: true, verbosity: Verbosity::default() }
 }
 
 fn line(label: Label, text: &str) -> Line {
@@ -43,6 +43,38 @@ fn lines_look_as_those_of_nats_server() {
     let local = Format { pid: 1, zone: Some(east), colored: false };
     let expected = "[1] 2026/11/20 09:39:28.731234 [INF] x\n";
     assert_eq!(formatted(&local, &line(Label::Information, "x")), expected);
+}
+
+#[test]
+fn a_full_file_is_put_aside_between_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut options = options(Some(path.clone()));
+    options.time = false;
+    options.rotation = Some(RotationOptions { bytes_max: 4000, files_max: Some(4) });
+    let log = Log::start(options).unwrap();
+    tracing::subscriber::with_default(log.clone(), || {
+        for number in 0..1000 {
+            tracing::info!(target: "ringbus::x", "line {number:04}");
+        }
+    });
+    log.flush();
+    let mut names: Vec<PathBuf> =
+        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert_eq!(names.len(), 4, "{names:?}");
+    assert_eq!(names[0], path);
+    names.rotate_left(1);
+    let texts: Vec<String> = names.iter().map(|name| fs::read_to_string(name).unwrap()).collect();
+    assert!(texts[..3].iter().all(|text| (4000..4100).contains(&text.len())));
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let numbers: Vec<&str> =
+        lines.filter_map(|line| line.split_once("line ")).map(|(_, n)| n).collect();
+    let last = numbers.len();
+    let expected: Vec<String> = (1000 - last..1000).map(|number| format!("{number:04}")).collect();
+    assert_eq!(numbers, expected);
+    let told = format!("[INF] Rotated log, the full file is {:?}", names[2]);
+    assert!(texts[3].contains(&told), "{}", texts[3]);
 }
 
 #[test]
@@ -121,7 +153,7 @@ fn a_stuck_sink_costs_lines_and_not_time() {
     let options = options(None);
     let format = Format { pid: 1, zone: None, colored: false };
     let sink = Box::new(Stuck { release: wait, written });
-    let log = Log::start_with(sink, format, options).unwrap();
+    let log = Log::start_with(Sink::Plain(sink), format, options).unwrap();
     let (text, lines) = ("x".repeat(1000 - LINE_OVERHEAD), 2 * QUEUE_BYTES_MAX / 1000);
     for _ in 0..lines {
         log.push(Label::Information, text.clone());

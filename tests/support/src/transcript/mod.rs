@@ -7,6 +7,7 @@
 //! ```text
 //! # the rule                       comments; the first one is the title
 //! # server: --user a --pass b      more flags for the server
+//! # config: ping_max: 1            a line of a configuration file for the server
 //! # reference differs: why         the reference must fail here (ringbus is better on purpose)
 //! @a raw                           connects and reads nothing
 //! @a ready                         connects as an ordinary client
@@ -49,6 +50,8 @@ pub struct Transcript {
     /// The rule it shows.
     pub title: String,
     flags: Vec<String>,
+    /// Lines of the configuration file.
+    config: Vec<String>,
     /// Why the reference is expected to fail.
     reference_differs: Option<String>,
     steps: Vec<Step>,
@@ -107,7 +110,13 @@ impl Transcript {
     /// At the first line where the server does something else: the line, what came instead, and
     /// the server's log. Also if the reference passes a transcript that says it differs.
     pub fn play(&self, program: &Program, is_reference: bool) -> Result<(), String> {
-        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        let mut flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let file = dir.path().join("server.conf").display().to_string();
+        if !self.config.is_empty() {
+            std::fs::write(&file, self.config.join("\n")).map_err(|e| e.to_string())?;
+            flags.extend(["-c", &file]);
+        }
         let mut server = program.start(&flags)?;
         let outcome = run::run(self, &server).and_then(|()| server.ended().map_or(Ok(()), Err));
         match (&self.reference_differs, outcome) {

@@ -11,6 +11,7 @@ pub(super) fn parse(text: &str) -> Result<Transcript, String> {
     let mut transcript = Transcript {
         title: String::new(),
         flags: Vec::new(),
+        config: Vec::new(),
         reference_differs: None,
         steps: Vec::new(),
     };
@@ -34,6 +35,8 @@ pub(super) fn parse(text: &str) -> Result<Transcript, String> {
 fn header(transcript: &mut Transcript, comment: &str) {
     if let Some(flags) = comment.strip_prefix("server:") {
         transcript.flags.extend(flags.split_whitespace().map(str::to_owned));
+    } else if let Some(line) = comment.strip_prefix("config:") {
+        transcript.config.push(line.trim().to_owned());
     } else if let Some(why) = comment.strip_prefix("reference differs:") {
         transcript.reference_differs = Some(why.trim().to_owned());
     } else if transcript.title.is_empty() {

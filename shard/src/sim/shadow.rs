@@ -1,0 +1,477 @@
+//! What must come of what the clients do, worked out the slow and obvious way: a list of
+//! subscriptions, a list of publishes, and the moments at which somebody could know something.
+//!
+//! A moment is a number of the simulation's steps. A subscription is *visible* from the moment
+//! somebody saw an effect of anything its connection did after SUB: its own `+OK` or PONG, or a
+//! message that it published later, read by anyone. It is *ended* likewise after UNSUB. So:
+//!
+//! - what is sent after a subscription became visible must reach it, unless it may have ended;
+//! - what is sent after it ended must not;
+//! - whatever else races with SUB or UNSUB, and may go either way, but at most once.
+//!
+//! A queue group gets each message at most once, and exactly once if a member was visible the whole
+//! time and none of those that may have got it lost its connection.
+
+use std::collections::HashMap;
+
+use super::client::{Answer, Client, End};
+use crate::subject::naive;
+
+/// A step of the simulation.
+pub(super) type Moment = u64;
+
+/// A subscription of a client, from its SUB on.
+#[derive(Debug)]
+pub(super) struct Sub {
+    pub(super) client: usize,
+    pub(super) sid: String,
+    pub(super) pattern: String,
+    pub(super) queue: Option<String>,
+    /// Number of the SUB among the client's operations.
+    op: u64,
+    /// What becomes of it can be told: it was not limited twice.
+    certain: bool,
+    visible: Option<Moment>,
+    /// Number of the UNSUB among the client's operations.
+    unsub: Option<u64>,
+    ended: Option<Moment>,
+    /// Its client has read that it ended: nothing more may come.
+    over: bool,
+    limit: Option<Limit>,
+    delivered: u64,
+    /// The last publish delivered, by publisher.
+    last: HashMap<usize, usize>,
+    /// Everybody has learned that it is gone.
+    forgotten: Option<Moment>,
+}
+
+/// `UNSUB` with a number of messages.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    op: u64,
+    max: u64,
+    /// Messages its client had read when it learned that the server knows the limit.
+    had: Option<u64>,
+}
+
+/// One PUB or HPUB.
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) client: usize,
+    op: u64,
+    sent: Moment,
+    pub(super) subject: String,
+    pub(super) reply: Option<String>,
+    pub(super) headers: Option<Vec<u8>>,
+    pub(super) body: Vec<u8>,
+    /// Subscriptions that got it.
+    deliveries: Vec<usize>,
+    /// 503s that its publisher got.
+    refusals: u32,
+    /// Messages that had been sent on when this one was sent.
+    sent_on: u64,
+    settled: bool,
+}
+
+/// A message as a client read it.
+#[derive(Debug)]
+pub(super) struct Received<'a> {
+    pub(super) subject: &'a str,
+    pub(super) sid: &'a str,
+    pub(super) reply: Option<&'a str>,
+    pub(super) headers: Option<&'a [u8]>,
+    pub(super) body: &'a [u8],
+}
+
+/// What the clients did and saw.
+#[derive(Default)]
+pub(super) struct Shadow {
+    pub(super) clients: Vec<Client>,
+    pub(super) subs: Vec<Sub>,
+    pub(super) publications: Vec<Publication>,
+    /// Publications by the reply they named.
+    requests: HashMap<String, usize>,
+    /// How often each kind of check had something to check.
+    pub(super) seen: Seen,
+}
+
+/// How much was checked: a simulation that checks nothing proves nothing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Seen {
+    pub(super) deliveries: u64,
+    pub(super) owed_plain: u64,
+    pub(super) owed_group: u64,
+    pub(super) owed_refusals: u64,
+    pub(super) refusals: u64,
+}
+
+impl Seen {
+    /// Both together.
+    pub(super) fn add(&mut self, other: Self) {
+        self.deliveries += other.deliveries;
+        self.owed_plain += other.owed_plain;
+        self.owed_group += other.owed_group;
+        self.owed_refusals += other.owed_refusals;
+        self.refusals += other.refusals;
+    }
+
+    /// The check that had least to do.
+    pub(super) fn least(&self) -> u64 {
+        let Self { deliveries, owed_plain, owed_group, owed_refusals, refusals } = *self;
+        [deliveries, owed_plain, owed_group, owed_refusals, refusals].into_iter().min().unwrap_or(0)
+    }
+}
+
+impl Shadow {
+    /// A client sent SUB.
+    pub(super) fn subscribe(
+        &mut self,
+        client: usize,
+        sid: &str,
+        pattern: &str,
+        queue: Option<&str>,
+    ) {
+        let op = self.clients[client].next_op(Answer::Ok);
+        let earlier = self.subs.iter().filter(|sub| sub.client == client && sub.sid == sid);
+        if earlier.clone().any(|sub| sub.unsub.is_none()) {
+            // The name is taken: nothing happens.
+            assert!(earlier.clone().all(|sub| sub.limit.is_none() || sub.unsub.is_some()));
+            return;
+        }
+        self.subs.push(Sub {
+            client,
+            sid: sid.to_owned(),
+            pattern: pattern.to_owned(),
+            queue: queue.map(str::to_owned),
+            op,
+            certain: true,
+            visible: None,
+            unsub: None,
+            ended: None,
+            over: false,
+            limit: None,
+            delivered: 0,
+            last: HashMap::new(),
+            forgotten: None,
+        });
+    }
+
+    /// A client sent UNSUB.
+    pub(super) fn unsubscribe(&mut self, client: usize, sid: &str, max: Option<u64>) {
+        let op = self.clients[client].next_op(Answer::Ok);
+        let held = |sub: &&mut Sub| sub.client == client && sub.sid == sid && sub.unsub.is_none();
+        for sub in self.subs.iter_mut().filter(held) {
+            match max {
+                Some(max) => {
+                    sub.certain &= sub.limit.is_none();
+                    sub.limit = Some(Limit { op, max, had: None });
+                }
+                None => sub.unsub = Some(op),
+            }
+        }
+    }
+
+    /// A client sent a second CONNECT: its subscriptions end.
+    pub(super) fn reconnect(&mut self, client: usize) {
+        let op = self.clients[client].next_op(Answer::Ok);
+        let held = |sub: &&mut Sub| sub.client == client && sub.unsub.is_none();
+        self.subs.iter_mut().filter(held).for_each(|sub| sub.unsub = Some(op));
+    }
+
+    /// The subscriptions of a client that it has not ended.
+    pub(super) fn held_by(&self, client: usize) -> impl Iterator<Item = &Sub> {
+        self.subs.iter().filter(move |sub| sub.client == client && sub.unsub.is_none())
+    }
+
+    /// A name that a client has used, and may use again.
+    pub(super) fn used_sid(&self, client: usize) -> Option<String> {
+        let mine = || self.subs.iter().filter(|sub| sub.client == client);
+        let last = mine().find(|sub| sub.over)?;
+        let free = |sub: &Sub| sub.sid != last.sid || sub.over;
+        mine().all(free).then(|| last.sid.clone())
+    }
+
+    /// Whether a subscription may end by itself.
+    pub(super) fn is_limited(&self, client: usize, sid: &str) -> bool {
+        self.held_by(client).any(|sub| sub.sid == sid && sub.limit.is_some())
+    }
+
+    /// A client is about to send PUB or HPUB. Returns the number that its body must begin with.
+    pub(super) fn next_publication(&self) -> usize {
+        self.publications.len()
+    }
+
+    /// A client sent PUB or HPUB.
+    #[expect(clippy::too_many_arguments, reason = "what a publish is made of")]
+    pub(super) fn publish(
+        &mut self,
+        now: Moment,
+        sent_on: u64,
+        client: usize,
+        subject: &str,
+        reply: Option<&str>,
+        headers: Option<Vec<u8>>,
+        body: Vec<u8>,
+    ) {
+        let op = self.clients[client].next_op(Answer::Ok);
+        if let Some(reply) = reply.filter(|reply| reply.starts_with("_INBOX")) {
+            self.requests.insert(reply.to_owned(), self.publications.len());
+        }
+        self.publications.push(Publication {
+            client,
+            op,
+            sent: now,
+            subject: subject.to_owned(),
+            reply: reply.map(str::to_owned),
+            headers,
+            body,
+            deliveries: Vec::new(),
+            refusals: 0,
+            sent_on,
+            settled: false,
+        });
+    }
+
+    /// Somebody has seen that the server carried out the first `ops` operations of a client.
+    fn known(&mut self, now: Moment, client: usize, ops: u64, by_itself: bool) {
+        for sub in self.subs.iter_mut().filter(|sub| sub.client == client) {
+            if sub.op < ops {
+                sub.visible.get_or_insert(now);
+            }
+            if sub.unsub.is_some_and(|op| op < ops) {
+                sub.ended.get_or_insert(now);
+                sub.over |= by_itself;
+            }
+            if let Some(limit) = &mut sub.limit
+                && by_itself
+                && limit.op < ops
+            {
+                limit.had.get_or_insert(sub.delivered);
+            }
+        }
+    }
+
+    /// A client read `+OK`, PONG or `-ERR`.
+    pub(super) fn answered(&mut self, now: Moment, client: usize, answer: Answer) {
+        let ops = self.clients[client].answered(answer);
+        self.known(now, client, ops, true);
+    }
+
+    /// A client read a message.
+    pub(super) fn received(
+        &mut self,
+        now: Moment,
+        sent_on: u64,
+        client: usize,
+        got: &Received<'_>,
+    ) {
+        if got.headers.is_some_and(|headers| headers.starts_with(b"NATS/1.0 503")) {
+            self.refused(client, got);
+            return;
+        }
+        let number = got.body.split(|byte| *byte == b' ').next();
+        let number = number.and_then(|number| std::str::from_utf8(number).ok());
+        let number: Option<usize> = number.and_then(|number| number.parse().ok());
+        let Some(publication) = number.and_then(|number| self.publications.get(number)) else {
+            panic!("client {client} got what nobody published: {got:?}");
+        };
+        let number = number.unwrap_or_default();
+        let headers = publication.headers.as_deref().filter(|_| self.clients[client].headers);
+        assert_eq!(got.subject, publication.subject, "subject of {number}");
+        assert_eq!(got.reply, publication.reply.as_deref(), "reply of {number}");
+        assert_eq!(got.headers, headers, "headers of {number}");
+        assert!(got.body == publication.body, "body of {number} to client {client}");
+        let (publisher, op) = (publication.client, publication.op);
+        self.delivered(sent_on, client, got.sid, number);
+        self.known(now, publisher, op + 1, false);
+    }
+
+    /// Notes a delivery, if there may be one.
+    fn delivered(&mut self, sent_on: u64, client: usize, sid: &str, number: usize) {
+        let publication = &self.publications[number];
+        let fits = |(index, sub): &(usize, &Sub)| {
+            sub.client == client && sub.sid == sid && self.may_get(*index, sub, publication)
+        };
+        let Some((index, _)) = self.subs.iter().enumerate().find(fits) else {
+            let held: Vec<_> =
+                self.subs.iter().filter(|s| s.client == client && s.sid == sid).collect();
+            panic!("client {client} must not get {publication:?} as {sid}: {held:#?}");
+        };
+        let queue = self.subs[index].queue.clone();
+        let sub = &mut self.subs[index];
+        if let Some(last) = sub.last.insert(publication.client, number)
+            && last > number
+        {
+            // The one that came late may have been sent on from a shard whose members were gone.
+            let sent_on_since = sent_on - self.publications[number].sent_on;
+            assert!(
+                queue.is_some() && sent_on_since > 0,
+                "{number} after {last} to subscription {index} of client {client}"
+            );
+        }
+        sub.delivered += 1;
+        self.publications[number].deliveries.push(index);
+        self.seen.deliveries += 1;
+    }
+
+    fn may_get(&self, index: usize, sub: &Sub, publication: &Publication) -> bool {
+        let had_all = |limit: Limit| limit.had.is_some() && sub.delivered >= limit.max;
+        self.is_wanted(sub, publication)
+            && !sub.over
+            && sub.ended.is_none_or(|ended| ended > publication.sent)
+            && !sub.limit.is_some_and(had_all)
+            && !publication.deliveries.iter().any(|other| {
+                let taken = &self.subs[*other].queue;
+                *other == index || (taken.is_some() && *taken == sub.queue)
+            })
+    }
+
+    fn is_wanted(&self, sub: &Sub, publication: &Publication) -> bool {
+        naive::matches(sub.pattern.as_bytes(), publication.subject.as_bytes())
+            && (sub.client != publication.client || self.clients[sub.client].echo)
+    }
+
+    /// A client read 503.
+    fn refused(&mut self, client: usize, got: &Received<'_>) {
+        let Some(publication) =
+            self.requests.get(got.subject).map(|number| &mut self.publications[*number])
+        else {
+            panic!("503 for no request: {got:?}");
+        };
+        assert_eq!(publication.client, client, "503 to the requester");
+        assert!(self.clients[client].no_responders, "503 to who wants to hear it");
+        let subject = &publication.subject;
+        let expected = format!("NATS/1.0 503\r\nNats-Subject: {subject}\r\n\r\n");
+        assert_eq!(got.headers, Some(expected.as_bytes()));
+        assert!(got.body.is_empty());
+        assert!(publication.deliveries.is_empty(), "somebody got {publication:?}");
+        publication.refusals += 1;
+        self.seen.refusals += 1;
+        assert_eq!(publication.refusals, 1, "one 503 for {publication:?}");
+        let taken = self.subs.iter().any(|sub| {
+            sub.client == client
+                && sub.sid == got.sid
+                && sub.queue.is_none()
+                && naive::matches(sub.pattern.as_bytes(), got.subject.as_bytes())
+        });
+        assert!(taken, "503 to a subscription of the requester: {got:?}");
+    }
+
+    /// Nothing is left to do but for those who do not read: everything owed must have come.
+    /// `final_check` says that everybody reads, so that nothing has to be looked at again.
+    pub(super) fn settle(&mut self, now: Moment, everybody_reads: bool) {
+        for number in 0..self.publications.len() {
+            if !self.publications[number].settled {
+                self.check(number);
+                self.publications[number].settled = everybody_reads;
+            }
+        }
+        if everybody_reads {
+            for index in 0..self.subs.len() {
+                let sub = &self.subs[index];
+                let limit_reached = sub
+                    .limit
+                    .is_some_and(|limit| sub.delivered >= limit.max && limit.had.is_some());
+                let lost = self.clients[sub.client].end != End::Open;
+                if sub.ended.is_some() || limit_reached || lost {
+                    self.subs[index].forgotten.get_or_insert(now);
+                }
+            }
+        }
+    }
+
+    /// Whether a subscription was there, for everybody to know, from before the publish until now.
+    fn is_owed(&self, sub: &Sub, publication: &Publication) -> bool {
+        let client = &self.clients[sub.client];
+        sub.certain
+            && sub.visible.is_some_and(|visible| visible <= publication.sent)
+            && sub.unsub.is_none()
+            && sub.limit.is_none_or(|limit| sub.delivered < limit.max)
+            && client.end == End::Open
+            && !client.stalled
+    }
+
+    fn check(&mut self, number: usize) {
+        let publication = &self.publications[number];
+        if !self.clients[publication.client].end.processes_everything() {
+            return;
+        }
+        let (mut owed_plain, mut owed_group) = (0, 0);
+        let mut responder = false;
+        let mut possible = false;
+        for (index, sub) in self.subs.iter().enumerate() {
+            if !self.is_wanted(sub, publication) {
+                continue;
+            }
+            possible |= sub.forgotten.is_none_or(|forgotten| forgotten > publication.sent);
+            if !self.is_owed(sub, publication) {
+                continue;
+            }
+            responder = true;
+            match &sub.queue {
+                None => {
+                    owed_plain += 1;
+                    assert!(
+                        publication.deliveries.contains(&index),
+                        "subscription {index} {sub:#?} was owed {number} {publication:?}"
+                    );
+                }
+                Some(queue) => {
+                    owed_group += 1;
+                    self.check_group(number, publication, queue);
+                }
+            }
+        }
+        if responder {
+            assert_eq!(publication.refusals, 0, "503 despite a responder: {publication:?}");
+        }
+        let owed_refusal = !possible && self.is_owed_refusal(publication);
+        if owed_refusal {
+            assert_eq!(publication.refusals, 1, "no 503 for {number} {publication:?}");
+        }
+        if !publication.settled {
+            self.seen.owed_plain += owed_plain;
+            self.seen.owed_group += owed_group;
+            self.seen.owed_refusals += u64::from(owed_refusal);
+        }
+    }
+
+    /// A group with a member that was always there got the message, or somebody got it who is gone
+    /// or does not read.
+    fn check_group(&self, number: usize, publication: &Publication, queue: &str) {
+        let of_group = |sub: &Sub| sub.queue.as_deref() == Some(queue);
+        if publication.deliveries.iter().any(|index| of_group(&self.subs[*index])) {
+            return;
+        }
+        let unread = self.subs.iter().any(|sub| {
+            let client = &self.clients[sub.client];
+            of_group(sub)
+                && self.is_wanted(sub, publication)
+                && sub.forgotten.is_none_or(|forgotten| forgotten > publication.sent)
+                && (client.stalled || client.end != End::Open)
+        });
+        assert!(unread, "group {queue} never got {number} {publication:?}");
+    }
+
+    /// Whether the publisher asked to hear of it, and can.
+    fn is_owed_refusal(&self, publication: &Publication) -> bool {
+        let client = &self.clients[publication.client];
+        let Some(reply) = &publication.reply else { return false };
+        client.no_responders
+            && self.requests.contains_key(reply)
+            && self.subs.iter().any(|sub| {
+                sub.client == publication.client
+                    && sub.queue.is_none()
+                    && sub.op < publication.op
+                    && sub.limit.is_none()
+                    && self.is_owed_at_home(sub)
+                    && naive::matches(sub.pattern.as_bytes(), reply.as_bytes())
+            })
+    }
+
+    /// Whether a client's own subscription holds for what it sends itself.
+    fn is_owed_at_home(&self, sub: &Sub) -> bool {
+        let client = &self.clients[sub.client];
+        sub.certain && sub.unsub.is_none() && client.end == End::Open && !client.stalled
+    }
+}

@@ -1,0 +1,180 @@
+//! N shards, their sockets and their clock in one thread. Whatever happens, happens because
+//! somebody called a method here, so a seed repeats it all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::clock::Now;
+use crate::engine::Shard;
+use crate::event::Event;
+use crate::ids::ShardId;
+use crate::limits::Limits;
+use crate::mesh::{Capacity, mesh_of};
+use crate::options::{Open, Options};
+use crate::session::Halt;
+use crate::wire::info::Info;
+
+use super::driver::{Driver, Surroundings};
+use super::net::Socket;
+
+/// More steps than any turn has, unless it never ends.
+const STEPS_PER_TURN_MAX: usize = 100_000;
+
+/// How a world is made.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) shards: usize,
+    pub(super) capacity: Capacity,
+    pub(super) limits: Limits,
+}
+
+/// Everything but the clients.
+pub(super) struct World {
+    pub(super) now: Now,
+    /// When it all began.
+    pub(super) began: Now,
+    pub(super) rng: Rng,
+    pub(super) drivers: Vec<Driver>,
+    pub(super) sockets: Vec<Socket>,
+    pub(super) events: Vec<Event>,
+    /// No more surprises: take and write as much as there is.
+    pub(super) eager: bool,
+    pending_max: usize,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, plan: &Plan) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let options = Arc::new(options(plan.limits.clone()));
+        let now = Now::from_nanos(rng.u64(..10_000_000_000));
+        let drivers = mesh_of(plan.shards, plan.capacity)
+            .into_iter()
+            .map(|endpoint| Shard::new(Arc::clone(&options), endpoint, now, rng.u64(..)))
+            .map(Driver::new)
+            .collect();
+        Self {
+            now,
+            began: now,
+            rng,
+            drivers,
+            sockets: Vec::new(),
+            events: Vec::new(),
+            eager: false,
+            pending_max: plan.limits.pending,
+        }
+    }
+
+    /// A client connects to a shard. Returns its socket.
+    pub(super) fn connect(&mut self, shard: usize, window: usize) -> usize {
+        self.sockets.push(Socket::new(window));
+        let socket = self.sockets.len() - 1;
+        self.drivers[shard].welcome(socket);
+        socket
+    }
+
+    /// One step of one shard's turn.
+    pub(super) fn step(&mut self, shard: usize) {
+        let mut wake: Vec<ShardId> = Vec::new();
+        self.drivers[shard].step(&mut Surroundings {
+            now: self.now,
+            rng: &mut self.rng,
+            sockets: &mut self.sockets,
+            eager: self.eager,
+            wake: &mut wake,
+            events: &mut self.events,
+        });
+        for target in wake {
+            assert_ne!(target.index(), shard, "a shard does not wake itself");
+            self.drivers[target.index()].wake();
+        }
+        self.check_bounds(shard);
+    }
+
+    /// Ends the turn that a shard is in, or does a whole one. False if it sleeps.
+    pub(super) fn turn(&mut self, shard: usize) -> bool {
+        if self.is_idle(shard) {
+            return false;
+        }
+        for _ in 0..STEPS_PER_TURN_MAX {
+            self.step(shard);
+            if self.drivers[shard].is_between_turns() {
+                return true;
+            }
+        }
+        panic!("a turn of shard {shard} does not end");
+    }
+
+    /// Every shard takes turns until all of them sleep.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..STEPS_PER_TURN_MAX {
+            let mut some = false;
+            for shard in 0..self.drivers.len() {
+                some |= self.turn(shard);
+            }
+            if !some {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn is_idle(&self, shard: usize) -> bool {
+        self.drivers[shard].is_idle(self.now, &self.sockets)
+    }
+
+    /// Whether every shard sleeps, and nothing but time could wake one.
+    pub(super) fn is_quiet(&self) -> bool {
+        (0..self.drivers.len()).all(|shard| self.is_idle(shard))
+    }
+
+    pub(super) fn advance(&mut self, by: Duration) {
+        self.now = self.now.after(by);
+    }
+
+    /// Whether a publisher is paused for receivers that fell behind.
+    pub(super) fn stalled(&self) -> bool {
+        self.drivers.iter().any(|driver| driver.shard.halts().any(|halt| halt == Halt::Stalled))
+    }
+
+    /// Messages sent on for members that were gone, on all shards.
+    pub(super) fn sent_on(&self) -> u64 {
+        self.drivers.iter().map(|driver| driver.shard.stats().sent_on).sum()
+    }
+
+    fn check_bounds(&self, shard: usize) {
+        let driver = &self.drivers[shard];
+        for (socket, conn) in driver.connections() {
+            let queued = driver.shard.outbox(conn).map_or(0, |outbox| outbox.queued());
+            assert!(queued <= self.pending_max, "{queued} bytes wait for client {socket}");
+        }
+        assert_eq!(driver.shard.exchange().peers.dropped(), 0, "no spill is full here");
+    }
+
+    /// What must hold when nothing is left to do.
+    pub(super) fn check_quiet(&mut self) {
+        for (index, driver) in self.drivers.iter_mut().enumerate() {
+            assert_eq!(driver.shard.halts().count(), 0, "shard {index}: sessions wait for ever");
+            assert_eq!(driver.shard.exchange().peers.backlog(), 0, "shard {index}: kept back");
+            assert!(!driver.shard.any_arrived(), "shard {index}: frames nobody takes");
+        }
+    }
+
+    /// What must hold when all clients have gone.
+    pub(super) fn check_empty(&self) {
+        for (index, driver) in self.drivers.iter().enumerate() {
+            let (shard, exchange) = (&driver.shard, driver.shard.exchange());
+            assert_eq!(shard.connections(), 0, "shard {index}: connections");
+            assert!(exchange.subscriptions.is_empty(), "shard {index}: subscriptions");
+            assert_eq!(exchange.interest.subscriptions(), 0, "shard {index}: targets");
+            assert_eq!(exchange.interest.patterns(), 0, "shard {index}: patterns");
+            assert!(exchange.outlets.is_empty(), "shard {index}: outlets");
+        }
+    }
+}
+
+fn options(limits: Limits) -> Options {
+    let info = Info { headers: true, max_payload: 1 << 20, proto: 1, ..Info::default() };
+    Options { info, limits, authenticator: Arc::new(Open), trace: false, traced_payload_max: 32 }
+}

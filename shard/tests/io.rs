@@ -1,0 +1,202 @@
+//! The driver on real sockets: sleeping, waking, sharing a core, stopping.
+//!
+//! The runtime can fall asleep with work at hand when its own timers or wake-ups are used; the
+//! driver avoids both. These tests look for the stall that would show if it did not.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringbus_shard::event::{Event, EventSink};
+use ringbus_shard::ids::ShardId;
+use ringbus_shard::io::{Running, StartOptions, start};
+use ringbus_shard::limits::Limits;
+use ringbus_shard::options::{Open, Options};
+use ringbus_shard::wire::info::Info;
+
+/// Far above any delay of a loaded machine, far below for ever.
+const STALL: Duration = Duration::from_secs(3);
+
+struct Silent;
+
+impl EventSink for Silent {
+    fn record(&mut self, _: Event) {}
+
+    fn shard_failed(&mut self, shard: ShardId, reason: &str) {
+        panic!("shard {shard}: {reason}");
+    }
+
+    fn accept_failed(&mut self, reason: &str, _: Duration) {
+        panic!("accept: {reason}");
+    }
+}
+
+/// Shards on these cores, and where they listen.
+fn serve(cores: &[usize]) -> (Running, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let running = start(StartOptions {
+        cores: cores.to_vec(),
+        listener,
+        options: Options {
+            info: Info { headers: true, ..Info::default() },
+            limits: Limits::default(),
+            authenticator: Arc::new(Open),
+            trace: false,
+            traced_payload_max: 0,
+        },
+        spin: Duration::ZERO,
+        events: Box::new(|_| Box::new(Silent)),
+    })
+    .unwrap();
+    (running, port)
+}
+
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    /// Connected, and known to its shard.
+    fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(STALL)).unwrap();
+        let mut client = Self(BufReader::new(stream));
+        client.say("CONNECT {\"verbose\":false,\"pedantic\":false}\r\nPING\r\n");
+        while client.line() != "PONG" {}
+        client
+    }
+
+    fn say(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.0.read_line(&mut line).expect("a shard stalled");
+        assert!(read > 0, "the connection ended");
+        line.trim_end().to_owned()
+    }
+
+    /// The next message, and not a PING in between.
+    fn message(&mut self) -> String {
+        loop {
+            let line = self.line();
+            if line.starts_with("MSG") {
+                return self.line();
+            }
+            if line == "PING" {
+                self.say("PONG\r\n");
+            }
+        }
+    }
+}
+
+/// Two clients that answer each other, on two shards if there are two.
+struct Pair(Client, Client);
+
+impl Pair {
+    fn connect(port: u16) -> Self {
+        let mut pair = Self(Client::connect(port), Client::connect(port));
+        pair.0.say("SUB left 1\r\nPING\r\n");
+        pair.1.say("SUB right 1\r\nPING\r\n");
+        while pair.0.line() != "PONG" {}
+        while pair.1.line() != "PONG" {}
+        pair
+    }
+
+    fn round_trip(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.0.say("PUB right 2\r\nhi\r\n");
+        assert_eq!(self.1.message(), "hi");
+        self.1.say("PUB left 2\r\nho\r\n");
+        assert_eq!(self.0.message(), "ho");
+        begun.elapsed()
+    }
+}
+
+#[test]
+fn sleeping_shards_wake_for_each_other() {
+    let (running, port) = serve(&[0, 1, 0]);
+    let mut pair = Pair::connect(port);
+    let mut pauses = fastrand::Rng::with_seed(1);
+    let mut worst = Duration::ZERO;
+    for _ in 0..2000 {
+        thread::sleep(Duration::from_micros(pauses.u64(0..1500)));
+        worst = worst.max(pair.round_trip());
+    }
+    assert!(worst < STALL, "{worst:?}");
+    running.stop(Duration::from_secs(1));
+}
+
+#[test]
+fn shards_on_one_core_with_a_hog_never_stall() {
+    let (running, port) = serve(&[0, 0]);
+    let ends = Arc::new(AtomicBool::new(false));
+    let hogs: Vec<_> = (0..2)
+        .map(|_| {
+            let ends = Arc::clone(&ends);
+            thread::spawn(move || {
+                while !ends.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    let mut pair = Pair::connect(port);
+    let begun = Instant::now();
+    let (mut worst, mut rounds) = (Duration::ZERO, 0);
+    while begun.elapsed() < Duration::from_secs(4) {
+        worst = worst.max(pair.round_trip());
+        rounds += 1;
+    }
+    ends.store(true, Ordering::Relaxed);
+    for hog in hogs {
+        hog.join().unwrap();
+    }
+    assert!(worst < STALL && rounds > 20, "{rounds} rounds, the worst {worst:?}");
+    running.stop(Duration::from_secs(1));
+}
+
+#[test]
+fn stopping_ends_every_connection_and_all_shards() {
+    let (running, port) = serve(&[0, 1]);
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(port)).collect();
+    assert_eq!(running.connections(), 20);
+    let begun = Instant::now();
+    let readers: Vec<_> = clients
+        .drain(..)
+        .map(|mut client| {
+            thread::spawn(move || {
+                let mut rest = String::new();
+                while client.0.read_line(&mut rest).unwrap() > 0 {}
+            })
+        })
+        .collect();
+    running.stop(Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn clients_that_leave_are_forgotten() {
+    let (running, port) = serve(&[0, 1]);
+    for _ in 0..3 {
+        let clients: Vec<Client> = (0..50).map(|_| Client::connect(port)).collect();
+        assert_eq!(running.connections(), 50);
+        drop(clients);
+        let begun = Instant::now();
+        while running.connections() > 0 {
+            assert!(begun.elapsed() < STALL, "{} are still there", running.connections());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    running.stop(Duration::from_secs(1));
+}

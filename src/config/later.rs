@@ -1,0 +1,213 @@
+//! Keys of nats-server whose feature is not in this release.
+//!
+//! They are known down to the last nested one, so that a misspelling is told from a missing
+//! feature. A value that asks for nothing (`jetstream: false`, `cluster {}`) passes; any other
+//! stops the start, because a server that silently drops `tls` does harm.
+
+use super::problem::Report;
+use super::reader::{Field, Reader, unknown};
+use super::value::{Map, Value};
+
+use super::nested::{self, Keys, Shape};
+
+/// A key whose feature is missing.
+pub(super) struct Feature {
+    names: &'static [&'static str],
+    /// What would be supported: "… is not supported yet".
+    what: &'static str,
+    shape: Shape,
+    /// Whether a value asks for nothing.
+    is_off: fn(&Value) -> bool,
+}
+
+const fn feature(
+    names: &'static [&'static str],
+    what: &'static str,
+    shape: Shape,
+    is_off: fn(&Value) -> bool,
+) -> Feature {
+    Feature { names, what, shape, is_off }
+}
+
+fn never(_: &Value) -> bool {
+    false
+}
+
+fn is_false(value: &Value) -> bool {
+    matches!(value, Value::Bool(false))
+}
+
+fn is_zero(value: &Value) -> bool {
+    matches!(value, Value::Integer(0))
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Text(text) => text.is_empty(),
+        Value::List(items) => items.is_empty(),
+        Value::Map(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+fn is_disabled(value: &Value) -> bool {
+    match value {
+        Value::Bool(on) => !on,
+        Value::Text(text) => {
+            ["disabled", "disable"].iter().any(|off| text.eq_ignore_ascii_case(off))
+        }
+        Value::Map(map) => map
+            .iter()
+            .any(|entry| names(&["enabled", "enable"], &entry.key) && is_false(&entry.value)),
+        _ => false,
+    }
+}
+
+/// The policies that are what this server does anyway.
+fn is_close(value: &Value) -> bool {
+    matches!(value, Value::Text(text) if text == "default" || text == "close")
+}
+
+fn names(names: &[&str], key: &str) -> bool {
+    names.iter().any(|name| key.eq_ignore_ascii_case(name))
+}
+
+const ANY: Shape = Shape::Any;
+
+/// Keys at the top of the file.
+pub(super) const TOP: &[Feature] = &[
+    feature(&["trace_headers"], "tracing headers without payloads", ANY, is_false),
+    feature(&["mappings", "maps"], "subject mapping", nested::MAPPINGS, is_empty),
+    feature(&["accounts"], "more than one account", Shape::MapOf(nested::ACCOUNT), is_empty),
+    feature(&["default_sentinel"], "operator mode", ANY, is_empty),
+    feature(&["cluster"], "clustering", Shape::Map(nested::CLUSTER), is_empty),
+    feature(&["gateway"], "a gateway", Shape::Map(nested::GATEWAY), is_empty),
+    feature(&["leaf", "leafnodes"], "the leaf node protocol", Shape::Map(nested::LEAF), is_empty),
+    feature(&["jetstream"], "JetStream", Shape::Map(nested::JETSTREAM), is_disabled),
+    feature(&["syslog"], "logging to syslog", ANY, is_false),
+    feature(&["remote_syslog"], "logging to syslog", ANY, is_empty),
+    feature(&["prof_port"], "a Go profiler", ANY, is_zero),
+    feature(&["prof_block_rate"], "a Go profiler", ANY, is_zero),
+    feature(&["proxy_protocol"], "the PROXY protocol", ANY, is_false),
+    feature(&["tls"], "TLS", Shape::Map(nested::TLS), never),
+    feature(&["ocsp"], "OCSP", Shape::Map(nested::OCSP), is_false),
+    feature(&["ocsp_cache"], "OCSP", Shape::Map(nested::OCSP_CACHE), is_false),
+    feature(&["write_timeout"], "this policy for slow writes", ANY, is_close),
+    feature(
+        &["operator", "operators", "root", "roots", "root_operator", "root_operators"],
+        "operator mode",
+        ANY,
+        never,
+    ),
+    feature(
+        &["resolver", "account_resolver", "accounts_resolver"],
+        "operator mode",
+        Shape::Map(nested::RESOLVER),
+        never,
+    ),
+    feature(&["resolver_tls"], "operator mode", Shape::Map(nested::TLS), never),
+    feature(&["resolver_preload"], "operator mode", ANY, is_empty),
+    feature(&["resolver_pinned_accounts"], "operator mode", ANY, is_empty),
+    feature(&["trusted", "trusted_keys"], "operator mode", ANY, is_empty),
+    feature(&["no_auth_user"], "a user for clients without credentials", ANY, is_empty),
+    feature(&["websocket", "ws"], "WebSocket", Shape::Map(nested::WEBSOCKET), is_empty),
+    feature(&["mqtt"], "MQTT", Shape::Map(nested::MQTT), is_empty),
+    feature(&["feature_flags"], "a feature flag", ANY, is_empty),
+    feature(&["default_js_domain"], "JetStream", ANY, is_empty),
+    feature(&["proxies"], "a trusted proxy", Shape::Map(nested::PROXIES), is_empty),
+    feature(&["https"], "monitoring over TLS", ANY, is_zero),
+    feature(&["https_port"], "monitoring over TLS", ANY, is_zero),
+    feature(&["system_account", "system"], "a system account", ANY, is_empty),
+];
+
+/// Keys of the `authorization` block.
+pub(super) const AUTHORIZATION: &[Feature] = &[
+    feature(
+        &["default_permissions", "default_permission", "permissions"],
+        "a restriction to subjects",
+        Shape::Map(nested::PERMISSIONS),
+        is_empty,
+    ),
+    feature(&["auth_callout", "auth_hook"], "auth callout", Shape::Map(nested::CALLOUT), never),
+    feature(&["proxy_required"], "a trusted proxy", ANY, is_false),
+];
+
+/// Keys of a user in it.
+pub(super) const USER: &[Feature] = &[
+    feature(&["nkey"], "an nkey", ANY, is_empty),
+    feature(
+        &["permissions", "permission", "authorization"],
+        "a restriction to subjects",
+        Shape::Map(nested::PERMISSIONS),
+        is_empty,
+    ),
+    feature(
+        &["allowed_connection_types", "connection_types", "clients"],
+        "a choice of connection types",
+        ANY,
+        is_empty,
+    ),
+    feature(&["proxy_required"], "a trusted proxy", ANY, is_false),
+];
+
+/// Takes the keys of `features` and refuses those that ask for something.
+pub(super) fn refuse(reader: &mut Reader<'_>, features: &'static [Feature]) {
+    for feature in features {
+        for entry in reader.take(feature.names) {
+            let field = Field::of(entry, reader.report());
+            if !(feature.is_off)(&entry.value) && entry.value != Value::Unresolved {
+                field.fault::<()>(format!("{} is not supported yet", feature.what));
+            }
+            check(&entry.value, &feature.shape, field.report);
+        }
+    }
+}
+
+/// Takes the keys whose effect nobody could see without clustering, JetStream, TLS and so on. Only
+/// their type matters.
+pub(super) fn pass_over(reader: &mut Reader<'_>) {
+    reader.optional::<bool>(&["allow_non_tls"]);
+    reader.optional::<bool>(&["no_system_account", "no_system", "no_sys_acc"]);
+    reader.optional::<i64>(&["connect_error_reports"]);
+    reader.optional::<i64>(&["reconnect_error_reports"]);
+    reader.optional::<i64>(&["max_closed_clients"]);
+    reader.optional::<&str>(&["store_dir", "storedir"]);
+}
+
+/// Reports the unknown keys of a value that has this shape.
+fn check(value: &Value, shape: &Shape, report: &Report) {
+    match (shape, value) {
+        (Shape::Map(keys), Value::Map(map)) => check_keys(map, keys, report),
+        (Shape::MapOf(keys), Value::Map(map)) => {
+            for entry in map.iter() {
+                check(&entry.value, &Shape::Map(keys), report);
+            }
+        }
+        (Shape::ListOf(keys), Value::List(items)) => {
+            for item in items {
+                check(&item.value, &Shape::Map(keys), report);
+            }
+        }
+        (Shape::MapOfLists(keys), Value::Map(map)) => {
+            for entry in map.iter() {
+                check(&entry.value, &Shape::ListOf(keys), report);
+                check(&entry.value, &Shape::Map(keys), report);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check_keys(map: &Map, keys: &Keys, report: &Report) {
+    for entry in map.iter() {
+        match keys.iter().find(|(known, _)| names(known, &entry.key)) {
+            Some((_, shape)) => check(&entry.value, shape, report),
+            None if entry.is_variable => {}
+            None => {
+                let all: Vec<&str> =
+                    keys.iter().flat_map(|(known, _)| known.iter().copied()).collect();
+                report.error(&entry.at, unknown(&entry.key, &all));
+            }
+        }
+    }
+}

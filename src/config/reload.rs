@@ -1,0 +1,180 @@
+//! From the settings in force and new ones to what has to be done.
+//!
+//! A reload is all or nothing: one change that a running server cannot make refuses the whole, with
+//! every such change named. What can change is what nats-server can change; the steps are typed,
+//! and each is for the one part of the process that owns the thing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ringbus_shard::limits::Limits;
+
+use super::{Credentials, Logging, Settings};
+use crate::auth::Auth;
+use crate::cli::Verbosity;
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum ReloadStep {
+    /// The log goes elsewhere or its lines begin in another way.
+    LogSink(Box<Logging>),
+    /// More or less is logged.
+    Verbosity(Verbosity),
+    /// A trace shows this many bytes of a message; `None` shows all.
+    TracedLength(Option<usize>),
+    /// The shards take these bounds. Connections beyond a lower maximum are closed.
+    Limits(Box<Limits>),
+    /// Another judge decides who may connect, and some of those connected must go.
+    Auth(Arc<Auth>, Revoked),
+    /// Clients are told this address from now on.
+    ClientAdvertise(Option<String>),
+    /// The process ID is written here too.
+    PidFile(Option<PathBuf>),
+    /// The URLs are written here instead.
+    PortsFileDir(Option<PathBuf>),
+    /// Monitoring shows these.
+    Tags(Vec<String>),
+    /// Monitoring shows these.
+    Metadata(BTreeMap<String, String>),
+}
+
+/// Which clients lost the right to be connected.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Revoked {
+    /// None.
+    Nobody,
+    /// All that are connected.
+    Everybody,
+    /// Those that gave one of these names: users that are gone or have another password.
+    Users(Vec<String>),
+}
+
+/// Why a reload changes nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused(Vec<String>);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Settings that need a restart, by their name in the dump, where they are compared as text.
+pub(super) const FIXED: &[&str] = &[
+    "server_name",
+    "host",
+    "port",
+    "logfile_size_limit",
+    "logfile_max_num",
+    "max_pending",
+    "max_subscriptions",
+    "max_subscription_tokens",
+    "no_header_support",
+    "lame_duck_duration",
+    "lame_duck_grace_period",
+    "http_host",
+    "http_port",
+    "https_port",
+    "http_base_path",
+    "system_account",
+];
+
+/// What leads from `old` to `new`.
+///
+/// # Errors
+/// Returns the changes that only a restart can make.
+pub fn diff(old: &Settings, new: &Settings) -> Result<Vec<ReloadStep>, Refused> {
+    refuse(old, new)?;
+    let mut steps = Vec::new();
+    let (was, is) = (&old.log, &new.log);
+    if (&*was.file, *was.time, *was.utc) != (&*is.file, *is.time, *is.utc) {
+        steps.push(ReloadStep::LogSink(Box::new(is.clone())));
+    }
+    if was.verbosity() != is.verbosity() {
+        steps.push(ReloadStep::Verbosity(is.verbosity()));
+    }
+    if *was.traced_len_max != *is.traced_len_max {
+        steps.push(ReloadStep::TracedLength(*is.traced_len_max));
+    }
+    let limits = new.limits.limits(*new.auth.timeout);
+    if old.limits.limits(*old.auth.timeout) != limits {
+        steps.push(ReloadStep::Limits(Box::new(limits)));
+    }
+    if !same(&old.auth, &new.auth) {
+        let (was, is) = (old.auth.auth(), new.auth.auth());
+        let revoked = revoked(&was, &is);
+        steps.push(ReloadStep::Auth(Arc::new(is), revoked));
+    }
+    let advertise: &Option<String> = &new.listen.client_advertise;
+    if *old.listen.client_advertise != *advertise {
+        steps.push(ReloadStep::ClientAdvertise(advertise.clone()));
+    }
+    let (pid_file, ports_dir): (&Option<_>, &Option<_>) =
+        (&new.life.pid_file, &new.life.ports_file_dir);
+    if *old.life.pid_file != *pid_file {
+        steps.push(ReloadStep::PidFile(pid_file.clone()));
+    }
+    if *old.life.ports_file_dir != *ports_dir {
+        steps.push(ReloadStep::PortsFileDir(ports_dir.clone()));
+    }
+    let (tags, metadata): (&Vec<_>, &BTreeMap<_, _>) =
+        (&new.names.server_tags, &new.names.server_metadata);
+    if *old.names.server_tags != *tags {
+        steps.push(ReloadStep::Tags(tags.clone()));
+    }
+    if *old.names.server_metadata != *metadata {
+        steps.push(ReloadStep::Metadata(metadata.clone()));
+    }
+    Ok(steps)
+}
+
+fn refuse(old: &Settings, new: &Settings) -> Result<(), Refused> {
+    let (old_texts, new_texts) = (old.texts(), new.texts());
+    let mut refused = Vec::new();
+    for key in FIXED {
+        let (was, is) = (old_texts.get(key), new_texts.get(key));
+        // A free port is the one that the server has.
+        if was == is || (*key == "port" && *new.listen.port == 0) {
+            continue;
+        }
+        let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+        let (was, is) = (text(was), text(is));
+        refused.push(format!("config reload not supported for {key}: old={was}, new={is}"));
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
+}
+
+/// Whether the same clients may connect.
+fn same(old: &Credentials, new: &Credentials) -> bool {
+    *old.user == *new.user
+        && *old.password == *new.password
+        && *old.token == *new.token
+        && *old.users == *new.users
+}
+
+fn revoked(old: &Auth, new: &Auth) -> Revoked {
+    let admits = |name: &String, password| match new {
+        Auth::User(user, pass) => user == name && pass == password,
+        Auth::Users(users) => users.get(name) == Some(password),
+        Auth::Open => true,
+        Auth::Token(_) => false,
+    };
+    let gone: Vec<String> = match (old, new) {
+        (_, Auth::Open) => return Revoked::Nobody,
+        (Auth::Token(was), Auth::Token(is)) if was == is => return Revoked::Nobody,
+        (Auth::Open | Auth::Token(_), _) | (_, Auth::Token(_)) => return Revoked::Everybody,
+        (Auth::User(name, password), _) if admits(name, password) => return Revoked::Nobody,
+        (Auth::User(name, _), _) => vec![name.clone()],
+        (Auth::Users(users), _) => {
+            let gone = users.iter().filter(|(name, password)| !admits(name, password));
+            let mut gone: Vec<String> = gone.map(|(name, _)| name.clone()).collect();
+            gone.sort();
+            gone
+        }
+    };
+    if gone.is_empty() { Revoked::Nobody } else { Revoked::Users(gone) }
+}

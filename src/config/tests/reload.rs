@@ -1,0 +1,123 @@
+//! Two configurations, and what leads from one to the other.
+
+use super::super::reload::{FIXED, ReloadStep, Revoked, diff};
+use super::*;
+
+fn settings(config: &str) -> Settings {
+    outcome(config).unwrap_or_else(|problems| panic!("{config}: {problems}")).settings
+}
+
+fn steps(old: &str, new: &str) -> Vec<ReloadStep> {
+    diff(&settings(old), &settings(new)).unwrap_or_else(|refused| panic!("{refused}"))
+}
+
+const NONE: &str = "port: 4222";
+
+#[test]
+fn nothing_changes_if_the_values_stay() {
+    assert!(steps(NONE, "{ port = 4222, debug: off }").is_empty());
+    assert!(steps(NONE, "port: 0\nmax_payload: 1MB\nwrite_deadline: \"10s\"").is_empty());
+}
+
+#[test]
+fn what_needs_a_restart_is_refused_with_every_such_key() {
+    for (key, new, text) in [
+        ("server_name", "one", r#"old="", new="one""#),
+        ("host", "127.0.0.1", r#"old="0.0.0.0", new="127.0.0.1""#),
+        ("port", "4333", "old=4222, new=4333"),
+        ("max_pending", "2MB", "old=67108864, new=2097152"),
+        ("max_subs", "5", "old=0, new=5"),
+        ("max_sub_tokens", "5", "old=none, new=5"),
+        ("no_header_support", "true", "old=false, new=true"),
+        ("lame_duck_duration", "\"1m\"", r#"old="2m", new="1m""#),
+        ("lame_duck_grace_period", "\"1s\"", r#"old="10s", new="1s""#),
+    ] {
+        let refused = diff(&settings(NONE), &settings(&format!("{key}: {new}"))).unwrap_err();
+        let refused = refused.to_string();
+        assert!(refused.starts_with("config reload not supported for "), "{refused}");
+        assert!(refused.ends_with(text), "{refused}");
+    }
+    let both = diff(&settings(NONE), &settings("port: 5, host: a, debug: true")).unwrap_err();
+    assert_eq!(
+        both.to_string(),
+        "config reload not supported for host: old=\"0.0.0.0\", new=\"a\"; \
+         config reload not supported for port: old=4222, new=5"
+    );
+    assert!(steps(NONE, "port: -1").is_empty());
+}
+
+#[test]
+fn every_key_that_is_fixed_exists() {
+    let texts = settings(NONE).texts();
+    for key in FIXED {
+        assert!(texts.contains_key(key), "{key}");
+    }
+}
+
+#[test]
+fn each_change_becomes_its_step() {
+    let one = |new: &str| {
+        let mut steps = steps(NONE, new);
+        assert_eq!(steps.len(), 1, "{new}: {steps:?}");
+        steps.remove(0)
+    };
+    for config in ["log_file: \"/a\"", "logtime: false", "logtime_utc: true"] {
+        assert!(matches!(one(config), ReloadStep::LogSink(_)), "{config}");
+    }
+    for config in ["debug: true", "trace: true", "trace_verbose: true"] {
+        assert!(matches!(one(config), ReloadStep::Verbosity(_)), "{config}");
+    }
+    assert!(matches!(one("max_traced_msg_len: 5"), ReloadStep::TracedLength(Some(5))));
+    for config in [
+        "max_control_line: 2kb",
+        "max_payload: 2mb",
+        "max_connections: 5",
+        "ping_interval: \"5s\"",
+        "ping_max: 5",
+        "write_deadline: \"5s\"",
+        "no_fast_producer_stall: true",
+        "authorization { timeout: 5 }",
+    ] {
+        assert!(matches!(one(config), ReloadStep::Limits(_)), "{config}");
+    }
+    let advertised = one("client_advertise: \"a:5\"");
+    assert!(matches!(advertised, ReloadStep::ClientAdvertise(Some(to)) if to == "a:5"));
+    assert!(matches!(one("pid_file: \"/a\""), ReloadStep::PidFile(Some(_))));
+    assert!(matches!(one("ports_file_dir: \"/a\""), ReloadStep::PortsFileDir(Some(_))));
+    assert!(matches!(one("server_tags: [ a ]"), ReloadStep::Tags(tags) if tags == ["a"]));
+    assert!(matches!(one("server_metadata { a: b }"), ReloadStep::Metadata(map) if map.len() == 1));
+}
+
+#[test]
+fn those_who_lost_their_credentials_must_go() {
+    let ann = "authorization { user: ann, password: a }";
+    let ann_anew = "authorization { user: ann, password: b }";
+    let token = "authorization { token: t }";
+    let token_anew = "authorization { token: u }";
+    let three = "authorization { users: [ {user: ann, password: a}, {user: bob, password: b}, \
+                 {user: eve, password: e} ] }";
+    let two = "authorization { users: [ {user: ann, password: a}, {user: bob, password: x} ] }";
+    let users = |names: &[&str]| Revoked::Users(names.iter().map(|&name| name.into()).collect());
+    for (old, new, expected) in [
+        (NONE, ann, Revoked::Everybody),
+        (NONE, token, Revoked::Everybody),
+        (ann, NONE, Revoked::Nobody),
+        (ann, ann_anew, users(&["ann"])),
+        (ann, token, Revoked::Everybody),
+        (ann, three, Revoked::Nobody),
+        (token, token_anew, Revoked::Everybody),
+        (token, ann, Revoked::Everybody),
+        (three, two, users(&["bob", "eve"])),
+        (three, ann, users(&["bob", "eve"])),
+        (two, three, users(&["bob"])),
+        (three, NONE, Revoked::Nobody),
+    ] {
+        let mut steps = steps(old, new);
+        let Some(ReloadStep::Auth(_, revoked)) = steps.pop() else { panic!("{old} to {new}") };
+        assert_eq!(revoked, expected, "{old} to {new}");
+        assert!(steps.is_empty());
+    }
+    for same in [ann, token, three] {
+        assert!(steps(same, same).is_empty());
+    }
+}
