@@ -111,7 +111,8 @@ fn what_cannot_be_read_is_refused_by_name() {
         ("-js=maybe", "invalid boolean value \"maybe\" for -js: use true or false".to_owned()),
         (
             "-m x",
-            "invalid value \"x\" for flag -m: a port is 1 to 65535, -1 for a free one, or 0 for none"
+            "invalid value \"x\" for flag -m: a port is 1 to 65535, -1 for a free one, or 0 for \
+             none"
                 .to_owned(),
         ),
         ("-ms x", "invalid value \"x\" for flag -ms: it must be a whole number".to_owned()),

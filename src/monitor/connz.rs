@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use ringbus_shard::clock::Now;
 use ringbus_shard::engine::{ClosedView, ConnectionView, Sighting, SubscriptionView};
 use ringbus_shard::ids::ConnId;
 use serde::Serialize;
@@ -116,70 +118,115 @@ impl Sort {
         })
     }
 
-    /// What is smaller comes first; of equals, the older connection.
-    fn key(self, view: &Sortable) -> (u64, u64) {
+    /// What is smaller comes first; of equals, the older connection. Looks at nothing that it does
+    /// not need: each field of a connection may be a miss of the cache.
+    fn key(self, view: &impl Sortable, now: u64) -> (u64, u64) {
         let last = u64::MAX;
-        let (sent, received) = (view.sent, view.received);
-        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(last);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(last);
         let key = match self {
             Self::Cid | Self::Reason => 0,
-            Self::Subs => last - view.subscriptions as u64,
-            Self::Pending => last - view.pending as u64,
-            Self::OutMsgs => last - sent.0,
-            Self::OutBytes => last - sent.1,
-            Self::InMsgs => last - received.0,
-            Self::InBytes => last - received.1,
-            Self::Last => last - view.active,
-            Self::Idle => view.active,
-            Self::Uptime => view.lived,
-            Self::Stop => last - view.stop,
-            Self::RoundTrip => last - view.round_trip.map_or(0, nanos),
+            Self::Subs => last - view.subscriptions() as u64,
+            Self::Pending => last - view.pending() as u64,
+            Self::OutMsgs => last - view.sent().0,
+            Self::OutBytes => last - view.sent().1,
+            Self::InMsgs => last - view.received().0,
+            Self::InBytes => last - view.received().1,
+            Self::Last => last - view.active().as_nanos(),
+            Self::Idle => view.active().as_nanos(),
+            Self::Uptime => view.lived(now),
+            Self::Stop => last - view.stop(),
+            Self::RoundTrip => last - view.round_trip().map_or(0, nanos),
         };
-        (key, view.cid)
+        (key, view.cid())
     }
 }
 
 /// What connections of both kinds can be sorted by.
-struct Sortable {
-    cid: u64,
-    subscriptions: usize,
-    pending: usize,
-    sent: (u64, u64),
-    received: (u64, u64),
-    active: u64,
-    lived: u64,
-    stop: u64,
-    round_trip: Option<std::time::Duration>,
+trait Sortable {
+    fn cid(&self) -> u64;
+    fn subscriptions(&self) -> usize;
+    fn pending(&self) -> usize;
+    fn sent(&self) -> (u64, u64);
+    fn received(&self) -> (u64, u64);
+    fn active(&self) -> Now;
+    fn lived(&self, now: u64) -> u64;
+    fn stop(&self) -> u64;
+    fn round_trip(&self) -> Option<Duration>;
 }
 
-impl Sortable {
-    fn open(seen: &Sighting<'_>, now: u64) -> Self {
-        Self {
-            cid: seen.cid().get(),
-            subscriptions: seen.subscriptions(),
-            pending: seen.pending(),
-            sent: seen.sent(),
-            received: seen.received(),
-            active: seen.active().as_nanos(),
-            lived: now.saturating_sub(seen.start().as_nanos()),
-            stop: 0,
-            round_trip: seen.round_trip(),
-        }
+impl Sortable for Sighting<'_> {
+    fn cid(&self) -> u64 {
+        Sighting::cid(self).get()
     }
 
-    fn closed(closed: &ClosedView) -> Self {
-        let view = &closed.connection;
-        Self {
-            cid: view.cid.get(),
-            subscriptions: view.subscriptions,
-            pending: view.pending,
-            sent: (view.out_msgs, view.out_bytes),
-            received: (view.in_msgs, view.in_bytes),
-            active: view.active.as_nanos(),
-            lived: closed.stop.as_nanos().saturating_sub(view.start.as_nanos()),
-            stop: closed.stop.as_nanos(),
-            round_trip: view.round_trip,
-        }
+    fn subscriptions(&self) -> usize {
+        Sighting::subscriptions(self)
+    }
+
+    fn pending(&self) -> usize {
+        Sighting::pending(self)
+    }
+
+    fn sent(&self) -> (u64, u64) {
+        Sighting::sent(self)
+    }
+
+    fn received(&self) -> (u64, u64) {
+        Sighting::received(self)
+    }
+
+    fn active(&self) -> Now {
+        Sighting::active(self)
+    }
+
+    fn lived(&self, now: u64) -> u64 {
+        now.saturating_sub(self.start().as_nanos())
+    }
+
+    fn stop(&self) -> u64 {
+        0
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        Sighting::round_trip(self)
+    }
+}
+
+impl Sortable for ClosedView {
+    fn cid(&self) -> u64 {
+        self.connection.cid.get()
+    }
+
+    fn subscriptions(&self) -> usize {
+        self.connection.subscriptions
+    }
+
+    fn pending(&self) -> usize {
+        self.connection.pending
+    }
+
+    fn sent(&self) -> (u64, u64) {
+        (self.connection.out_msgs, self.connection.out_bytes)
+    }
+
+    fn received(&self) -> (u64, u64) {
+        (self.connection.in_msgs, self.connection.in_bytes)
+    }
+
+    fn active(&self) -> Now {
+        self.connection.active
+    }
+
+    fn lived(&self, _: u64) -> u64 {
+        self.stop.as_nanos().saturating_sub(self.connection.start.as_nanos())
+    }
+
+    fn stop(&self) -> u64 {
+        self.stop.as_nanos()
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.connection.round_trip
     }
 }
 
@@ -249,11 +296,11 @@ impl Wish {
     }
 
     /// Whether a connection of the wanted account is shown. A number overrides all else.
-    fn shows(&self, cid: u64, user: Option<&str>) -> bool {
+    fn shows<'a>(&self, cid: u64, user: impl FnOnce() -> Option<&'a str>) -> bool {
         if self.cid > 0 {
             return cid == self.cid;
         }
-        !self.mqtt && (self.user.is_empty() || user == Some(&self.user))
+        !self.mqtt && (self.user.is_empty() || user() == Some(&self.user))
     }
 
     fn in_account(&self, account: &str) -> bool {
@@ -328,8 +375,8 @@ fn open(endpoints: &Endpoints, wish: &Wish, found: &mut Vec<Sorted>) -> Result<u
                 continue;
             }
             in_account += 1;
-            if wish.shows(seen.cid().get(), seen.user()) {
-                keys.push((wish.sort.key(&Sortable::open(&seen, now)), seen.conn()));
+            if wish.shows(seen.cid().get(), || seen.user()) {
+                keys.push((wish.sort.key(&seen, now), seen.conn()));
             }
         }
         let next = from.saturating_add(PLACES);
@@ -355,7 +402,7 @@ fn closed(endpoints: &Endpoints, wish: &Wish, found: &mut Vec<Sorted>) -> Result
         for closed in part.filter(|closed| wanted.in_account(&closed.connection.account)) {
             in_account += 1;
             let connection = &closed.connection;
-            if wanted.shows(connection.cid.get(), connection.user.as_deref()) {
+            if wanted.shows(connection.cid.get(), || connection.user.as_deref()) {
                 views.push(Box::new(closed.clone()));
             }
         }
@@ -364,8 +411,7 @@ fn closed(endpoints: &Endpoints, wish: &Wish, found: &mut Vec<Sorted>) -> Result
     let mut total = 0;
     for (in_account, views) in all(slices)?.into_iter().flatten() {
         total += in_account;
-        let entry =
-            |view: Box<ClosedView>| (wish.sort.key(&Sortable::closed(&view)), Entry::Closed(view));
+        let entry = |view: Box<ClosedView>| (wish.sort.key(&*view, 0), Entry::Closed(view));
         found.extend(views.into_iter().map(entry));
     }
     Ok(total)
@@ -442,15 +488,27 @@ fn subscriptions_of(
     endpoints: &Endpoints,
     wanted: &[Vec<ConnId>],
 ) -> Result<HashMap<Place, Vec<SubscriptionView>>, Refusal> {
-    let sets: Arc<Vec<std::collections::HashSet<ConnId>>> =
-        Arc::new(wanted.iter().map(|list| list.iter().copied().collect()).collect());
+    let by_slot: Vec<Vec<Option<ConnId>>> = wanted
+        .iter()
+        .map(|list| {
+            let most = list.iter().map(|conn| conn.slot() as usize + 1).max().unwrap_or(0);
+            let mut slots = vec![None; most];
+            for conn in list {
+                if let Some(slot) = slots.get_mut(conn.slot() as usize) {
+                    *slot = Some(*conn);
+                }
+            }
+            slots
+        })
+        .collect();
+    let by_slot = Arc::new(by_slot);
     let slices = endpoints.inspector.gather(move |sight, from| {
-        let Some(set) = sets.get(sight.me.index()).filter(|set| !set.is_empty()) else {
+        let Some(slots) = by_slot.get(sight.me.index()).filter(|slots| !slots.is_empty()) else {
             return (Vec::new(), None);
         };
         let table = &sight.shard.exchange().subscriptions;
         let held = table.in_slots(from..from.saturating_add(SLOTS));
-        let held = held.filter(|subscription| set.contains(&subscription.conn));
+        let held = held.filter(|s| slots.get(s.conn.slot() as usize) == Some(&Some(s.conn)));
         (held.map(SubscriptionView::from).collect::<Vec<_>>(), next_slots(sight, from))
     });
     let mut by_connection: HashMap<Place, Vec<SubscriptionView>> = HashMap::new();
@@ -467,7 +525,7 @@ fn info(
     endpoints: &Endpoints,
     wish: &Wish,
     view: &ConnectionView,
-    at: ringbus_shard::clock::Now,
+    at: Now,
     held: &[SubscriptionView],
 ) -> ConnInfo {
     let ip = view.address.ip().to_canonical().to_string();

@@ -13,8 +13,8 @@
 //! | `process.rs` | what the kernel knows of this process |
 //! | `query.rs`, `json.rs`, `time.rs` | options in, JSON out, times, all as Go has them |
 //!
-//! All figures come through the door of the shards ([`ringbus_shard::io::Inspector`]), in slices, so
-//! that nobody's messages wait for a scrape. Secrets are not among the things that come through it.
+//! All figures come through the door of the shards ([`ringbus_shard::io::Inspector`]), in slices,
+//! so that nobody's messages wait for a scrape. Secrets are not among what comes through it.
 
 mod absent;
 mod accounts;

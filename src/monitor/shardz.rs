@@ -1,5 +1,5 @@
-//! `/shardz`: what each shard does, for the status page and for whoever wonders why one core is busy.
-//! nats-server has nothing like it.
+//! `/shardz`: what each shard does, for the status page and for whoever wonders why one core is
+//! busy. nats-server has nothing like it.
 
 use jiff::Timestamp;
 use ringbus_shard::delivery::Traffic;

@@ -19,7 +19,8 @@ const CASES: [(&str, u16, &str); 22] = [
     (
         "/connz?offset=99999999999999999999",
         400,
-        "Error decoding int for 'offset': strconv.Atoi: parsing \"99999999999999999999\": value out of range",
+        "Error decoding int for 'offset': strconv.Atoi: parsing \"99999999999999999999\": \
+         value out of range",
     ),
     (
         "/connz?cid=-1",
@@ -63,13 +64,14 @@ const CASES: [(&str, u16, &str); 22] = [
     (
         "/healthz?stream=x",
         400,
-        "{\"status\":\"error\",\"error\":\"\\\"account\\\" must not be empty when checking stream health\"}",
+        "{\"status\":\"error\",\"error\":\"\\\"account\\\" must not be empty when checking \
+         stream health\"}",
     ),
     (
         "/healthz?details=1&consumer=x",
         400,
-        "{\"status\":\"error\",\"errors\":[{\"type\":\"BAD_REQUEST\",\"error\":\"\\\"stream\\\" must not be empty \
-         when checking consumer health\"}]}",
+        "{\"status\":\"error\",\"errors\":[{\"type\":\"BAD_REQUEST\",\
+         \"error\":\"\\\"stream\\\" must not be empty when checking consumer health\"}]}",
     ),
 ];
 

@@ -51,7 +51,10 @@ fn check(flags: &[&str], connect: &str) {
 
 #[test]
 fn passwords_are_on_no_page() {
-    let connect = r#"{"verbose":false,"user":"ann","pass":"c4nary-pass","auth_token":"c4nary-token","jwt":"c4nary-jwt","sig":"c4nary-sig"}"#;
+    let connect = concat!(
+        r#"{"verbose":false,"user":"ann","pass":"c4nary-pass","auth_token":"c4nary-token","#,
+        r#""jwt":"c4nary-jwt","sig":"c4nary-sig"}"#
+    );
     check(&["--user", "ann", "--pass", "c4nary-pass"], connect);
 }
 

@@ -1,7 +1,7 @@
 //! Connections that ended, the latest ones: operators ask for them when it is too late to look.
 //!
-//! Bounds: entries and bytes, each the process's share of this shard; the oldest go first. The memory
-//! comes with the entries, so that a shard whose connections never end holds none.
+//! Bounds: entries and bytes, each the process's share of this shard; the oldest go first. The
+//! memory comes with the entries, so that a shard whose connections never end holds none.
 
 use std::collections::VecDeque;
 

@@ -2,8 +2,8 @@
 //!
 //! Whoever wants to see something hands every shard a closure; each runs it between two turns and
 //! sends back what it returns. Nothing is locked, and nothing is counted on the data path for it.
-//! A closure must be short: while it runs, its shard serves nobody. Who wants to see much asks again
-//! and again for a little, as [`Inspector::gather`] does.
+//! A closure must be short: while it runs, its shard serves nobody. Who wants to see much asks
+//! again and again for a little, as [`Inspector::gather`] does.
 //!
 //! A shard that does not answer in time is reported, not waited for.
 
@@ -21,7 +21,7 @@ use super::clock::Clock;
 use super::pace::LoopStats;
 use super::wake::Waker;
 
-/// How long a shard is given to answer: far more than any turn takes, even on a core that is shared.
+/// How long a shard is given to answer: far more than any turn takes, even on a shared core.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A shard between two turns.
@@ -97,9 +97,9 @@ impl Inspector {
         asked.into_iter().map(wait).collect()
     }
 
-    /// What `look` sees on each shard, slice by slice: it is given where to begin, first 0, and says
-    /// where to go on. Between two slices a shard works as always. All shards are looked at side by
-    /// side.
+    /// What `look` sees on each shard, slice by slice: it is given where to begin, first 0, and
+    /// says where to go on. Between two slices a shard works as always. All shards are looked at
+    /// side by side.
     pub fn gather<T: Send + 'static>(
         &self,
         look: impl Fn(&Sight<'_>, usize) -> Slice<T> + Clone + Send + 'static,

@@ -36,14 +36,14 @@ const COUNTERS: [Figure; 20] = [
     ("sent_messages", "Messages delivered to clients.", |s| s.traffic.out_msgs),
     ("sent_bytes", "Payload bytes delivered to clients.", |s| s.traffic.out_bytes),
     ("stale_connections", "Connections closed for unanswered PINGs.", |s| s.stats.stale),
-    ("publisher_stalls", "Pauses of publishers whose receivers had all fallen behind.", |s| s.stats.stalls),
-    ("lane_waits", "Pauses of publishers for a full lane to another shard.", |s| s.stats.lane_waits),
-    ("sent_on_messages", "Queue messages sent on because the picked member was gone.", |s| s.stats.sent_on),
+    ("publisher_stalls", "Pauses of publishers, all receivers being behind.", |s| s.stats.stalls),
+    ("lane_waits", "Pauses of publishers, a lane being full.", |s| s.stats.lane_waits),
+    ("sent_on_messages", "Queue messages whose picked member was gone.", |s| s.stats.sent_on),
     ("dropped_frames", "Frames between shards dropped for want of room.", |s| s.dropped),
     ("subscriptions_added", "Subscriptions that began.", |s| s.index.inserts),
     ("subscriptions_removed", "Subscriptions that ended.", |s| s.index.removes),
     ("subject_lookups", "Subjects looked up in the subscription index.", |s| s.index.matches),
-    ("subject_cache_misses", "Of those, not answered by the match cache.", |s| s.index.cache_misses),
+    ("subject_cache_misses", "Of those, not in the match cache.", |s| s.index.cache_misses),
     ("loop_turns", "Turns of the event loop.", |s| s.pace.turns()),
     ("loop_sleeps", "Times the event loop had nothing to do.", |s| s.pace.sleeps),
     ("ring_enters", "System calls for the socket ring.", |s| s.pace.enters),
@@ -55,12 +55,12 @@ const COUNTERS: [Figure; 20] = [
 const GAUGES: [Figure; 8] = [
     ("connections", "Open connections.", Snapshot::connections),
     ("subscriptions", "Subscriptions of its connections.", |s| s.subscriptions as u64),
-    ("patterns", "Distinct patterns in its index, those of other shards included.", |s| s.patterns as u64),
+    ("patterns", "Distinct patterns of all shards in its index.", |s| s.patterns as u64),
     ("pending_bytes", "Bytes that wait for clients.", |s| s.traffic.pending),
     ("lane_bytes", "Bytes on their way to other shards.", |s| s.lane_bytes as u64),
     ("match_cache_entries", "Subjects in the match cache.", |s| s.cache_entries as u64),
     ("match_cache_bytes", "Bytes of the match cache.", |s| s.cache_bytes as u64),
-    ("closed_connections_kept", "Ended connections that can still be asked for.", |s| s.history as u64),
+    ("closed_connections_kept", "Ended connections still known.", |s| s.history as u64),
 ];
 
 impl Families {

@@ -6,7 +6,8 @@ use super::label;
 #[test]
 fn the_older_format_names_counters_in_full() {
     let open = "# HELP a Things.\n# TYPE a counter\na_total{x=\"# TYPE b counter\"} 1\n\
-                # HELP b Bytes.\n# TYPE b gauge\n# UNIT b bytes\nb 2\n# TYPE c unknown\nc 3\n# EOF\n";
+                # HELP b Bytes.\n# TYPE b gauge\n# UNIT b bytes\nb 2\n# TYPE c unknown\nc 3\n\
+                # EOF\n";
     let expected = "# HELP a_total Things.\n# TYPE a_total counter\n\
                     a_total{x=\"# TYPE b counter\"} 1\n# HELP b Bytes.\n# TYPE b gauge\nb 2\n\
                     # TYPE c untyped\nc 3\n";
