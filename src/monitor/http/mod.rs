@@ -1,5 +1,6 @@
 //! A small HTTP/1.1 server for GET and HEAD, on plain threads: one that accepts and one for each
-//! connection. Nothing here runs on a shard.
+//! connection. Nothing here runs on a shard. The threads are as important as any other: were they
+//! less so, a shard could wait for one that holds a lock of the allocator and is not let run.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -47,9 +48,6 @@ const REFUSAL: Duration = Duration::from_millis(20);
 
 /// Threads here need little.
 const STACK_BYTES: usize = 512 << 10;
-
-/// These threads yield to shards where they share a core.
-const NICENESS: i32 = 10;
 
 /// Answers requests. Called on the thread of a connection.
 pub trait Answer: Send + Sync + 'static {
@@ -100,8 +98,6 @@ impl Server {
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    // Where the kernel refuses, these threads are merely as important as the others.
-    let _ = rustix::process::nice(NICENESS);
     while !shared.ends.load(Ordering::Acquire) {
         let Ok((stream, peer)) = listener.accept() else {
             // No files left, most likely: trying again at once would only burn the core.
