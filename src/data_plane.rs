@@ -62,6 +62,9 @@ pub trait Running {
     /// How long it is ago that the slowest shard turned.
     fn slowest_turn(&self) -> Duration;
 
+    /// For looking into the shards, from any thread.
+    fn inspector(&self) -> io::Inspector;
+
     /// Takes no new clients, and tells those that are here to go elsewhere.
     fn lame_duck(&mut self);
 
@@ -134,6 +137,10 @@ impl Running for io::Running {
 
     fn slowest_turn(&self) -> Duration {
         Self::slowest_turn(self)
+    }
+
+    fn inspector(&self) -> io::Inspector {
+        Self::inspector(self)
     }
 
     fn lame_duck(&mut self) {

@@ -25,6 +25,9 @@ pub struct Ports {
     /// Client listeners.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nats: Vec<String>,
+    /// Monitoring.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub monitoring: Vec<String>,
 }
 
 /// The ports file of this process. Exists from [`PortsFile::write`] to [`PortsFile::remove`].
@@ -76,7 +79,8 @@ mod tests {
     fn the_ports_file_is_the_one_of_nats_server() {
         let dir = tempfile::tempdir().unwrap();
         let file = PortsFile::new(dir.path(), "nats-server", 7);
-        file.write(&Ports { nats: vec!["nats://127.0.0.1:45007".to_owned()] }).unwrap();
+        file.write(&Ports { nats: vec!["nats://127.0.0.1:45007".to_owned()], ..Ports::default() })
+            .unwrap();
         let path = dir.path().join("nats-server_7.ports");
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, r#"{"nats":["nats://127.0.0.1:45007"]}"#);

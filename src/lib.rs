@@ -15,6 +15,7 @@
 //! | [`signal`] | signals as events |
 //! | [`service`] | what the service manager is told |
 //! | [`observe`] | the log |
+//! | [`monitor`] | monitoring over HTTP, metrics, the status page |
 //! | [`data_plane`] | the door to the shards |
 //!
 //! Nothing here is on the path of a message: that path is in `ringbus_shard` alone.
@@ -33,6 +34,7 @@ pub mod fence;
 pub mod files;
 pub mod identity;
 pub mod listen;
+pub mod monitor;
 pub mod observe;
 pub mod service;
 pub mod signal;

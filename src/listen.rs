@@ -61,8 +61,15 @@ enum Cause {
     Socket(&'static str, SocketAddr, io::Error),
 }
 
-impl std::fmt::Display for ListenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl ListenError {
+    /// What the system said, as Go puts it.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        self.parts().0
+    }
+
+    /// That, and what to do.
+    fn parts(&self) -> (String, &'static str) {
         let endpoint = &self.endpoint;
         let (cause, remedy) = match &self.cause {
             Cause::Lookup(cause) => (
@@ -90,8 +97,14 @@ impl std::fmt::Display for ListenError {
             }
         };
         let separator = if matches!(self.cause, Cause::Lookup(_)) { ":" } else { "" };
-        let quoted = format!("listen tcp{separator} {cause}");
-        write!(f, "Error listening on port: {endpoint}, {quoted:?} ({remedy})")
+        (format!("listen tcp{separator} {cause}"), remedy)
+    }
+}
+
+impl std::fmt::Display for ListenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (endpoint, (cause, remedy)) = (&self.endpoint, self.parts());
+        write!(f, "Error listening on port: {endpoint}, {cause:?} ({remedy})")
     }
 }
 

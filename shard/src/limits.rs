@@ -75,6 +75,15 @@ pub const CLOSE_FLUSH: Duration = Duration::from_secs(2);
 /// How long a connection that was told everything is kept for its client to hang up first.
 pub const LINGER: Duration = Duration::from_millis(200);
 
+/// Connections that ended and are remembered, by all shards together, and the bytes for that.
+pub const CLOSED_CONNECTIONS_MAX: usize = 10_000;
+
+/// See [`CLOSED_CONNECTIONS_MAX`].
+pub const CLOSED_BYTES_MAX: usize = 16 << 20;
+
+/// Subscriptions that are remembered with one of them.
+pub const CLOSED_SUBSCRIPTIONS_MAX: usize = 64;
+
 /// Longest prefix of unreadable input shown in a log line.
 pub const SNIPPET_BYTES: usize = 32;
 

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ringbus_shard::io::Inspector;
+
 use crate::data_plane::{DataPlane, Running, StartError, StartOptions};
 
 /// Accepts every connection and closes it at once: the process around the data plane, alone.
@@ -46,6 +48,10 @@ impl Running for ClosingRuns {
     fn lame_duck(&mut self) {}
 
     fn shed(&mut self, _count: usize) {}
+
+    fn inspector(&self) -> Inspector {
+        Inspector::default()
+    }
 
     fn connections(&self) -> usize {
         0

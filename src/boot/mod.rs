@@ -1,20 +1,22 @@
 //! The life of the process: from the command line to a running server, and to its end.
 //!
-//! Start order: block signals, raise the fence, open the log, raise limits, examine the host, say
-//! who we are, write the pid file, listen, start the data plane, write the ports file, be ready.
-//! Threads are started after the signals are blocked and the fence is raised, and clients can
-//! connect only to a server that can serve them.
+//! Start order: read the configuration, block signals, raise the fence, open the log, raise limits,
+//! examine the host, say who we are, write the pid file, listen for monitoring and for clients,
+//! start the data plane, serve monitoring, write the ports file, be ready. Threads are started
+//! after the signals are blocked and the fence is raised, and clients can connect only to a server
+//! that can serve them.
 //!
 //! Exit codes: 0 after a clean stop or a command that succeeded, else 1.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringbus_shard::limits::CLOSE_FLUSH;
+use ringbus_shard::limits::{CLOSE_FLUSH, Limits};
+use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
 
 use crate::addresses;
@@ -26,6 +28,7 @@ use crate::fence::{self, Raised, Writable};
 use crate::files::{self, Ports, PortsFile};
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
+use crate::monitor::{self, Door, Facts};
 use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
@@ -177,6 +180,7 @@ struct Server<'a> {
 /// What runs, and what is to be tidied up after it.
 struct Live {
     running: Box<dyn Running>,
+    monitor: Option<monitor::http::Server>,
     ports_file: Option<PortsFile>,
     /// Where clients connect.
     endpoint: Endpoint,
@@ -234,15 +238,18 @@ impl Server<'_> {
             })?;
         }
 
+        let door = self.monitoring()?;
         let (listener, endpoint) = self.listen(&mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
+        let limits = settings.limits.limits(*settings.auth.timeout);
+        let facts = door.as_ref().map(|door| self.facts(&identity, &limits, door));
         let running = self
             .plane
             .start(StartOptions {
                 cores,
                 listener,
                 identity,
-                limits: settings.limits.limits(*settings.auth.timeout),
+                limits,
                 headers: !*settings.limits.without_headers,
                 auth: Arc::new(settings.auth.auth()),
                 verbosity: settings.log.verbosity(),
@@ -251,8 +258,41 @@ impl Server<'_> {
                 rest: self.service.rest(),
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
-        let ports_file = self.write_ports(local);
-        Ok(Live { running, ports_file, endpoint, lame_duck: None })
+        let watched = door.as_ref().and_then(|door| door.local_addr().ok());
+        let monitor = match (door, facts) {
+            (Some(door), Some(facts)) => Some(
+                door.serve(facts, running.inspector())
+                    .map_err(|error| format!("Can't start monitoring: {error}"))?,
+            ),
+            _ => None,
+        };
+        let ports_file = self.write_ports(local, watched);
+        Ok(Live { running, monitor, ports_file, endpoint, lame_duck: None })
+    }
+
+    /// Opens the monitoring port, if there is to be one.
+    fn monitoring(&self) -> Result<Option<Door>, String> {
+        let settings = &self.plan.settings;
+        let Some(port) = *settings.monitoring.http else { return Ok(None) };
+        let host = settings.monitoring.host.as_ref().unwrap_or(&settings.listen.host).clone();
+        Door::open(Endpoint { host, port }).map(Some)
+    }
+
+    /// What monitoring says of this server.
+    fn facts(&self, identity: &Identity, limits: &Limits, door: &Door) -> Facts {
+        let settings = &self.plan.settings;
+        Facts {
+            identity: identity.clone(),
+            limits: limits.clone(),
+            auth_required: settings.auth.auth().required(),
+            endpoint: door.endpoint.clone(),
+            base_path: monitor::base_path(settings.monitoring.base_path.as_deref().unwrap_or("")),
+            cores: self.host.cores.allowed.len(),
+            tags: (*settings.names.server_tags).clone(),
+            metadata: (*settings.names.server_metadata).clone(),
+            config_digest: settings.file.as_ref().map_or_else(String::new, |f| f.digest.clone()),
+            program: self.program.name().to_owned(),
+        }
     }
 
     fn warn(&self, findings: &[Finding]) {
@@ -307,11 +347,15 @@ impl Server<'_> {
     }
 
     /// A server without its ports file still serves; who waits for the file reads the log.
-    fn write_ports(&self, local: std::net::SocketAddr) -> Option<PortsFile> {
+    fn write_ports(&self, local: SocketAddr, monitor: Option<SocketAddr>) -> Option<PortsFile> {
         let dir = self.plan.settings.life.ports_file_dir.as_ref()?;
         let file = PortsFile::new(dir, self.program.name(), std::process::id());
         let interfaces = addresses::of_all_interfaces();
-        let ports = Ports { nats: addresses::urls("nats", local, &interfaces) };
+        let ports = Ports {
+            nats: addresses::urls("nats", local, &interfaces),
+            monitoring: monitor
+                .map_or_else(Vec::new, |local| addresses::urls("http", local, &interfaces)),
+        };
         if let Err(line) = file.write(&ports) {
             error!("{line}");
         }
@@ -370,6 +414,9 @@ impl Server<'_> {
     fn stop(&self, live: Live) {
         info!("Initiating Shutdown...");
         self.service.stopping("Closing connections", CLOSE_FLUSH);
+        if let Some(monitor) = live.monitor {
+            monitor.stop();
+        }
         live.running.stop(CLOSE_FLUSH);
         if let Some(Err(line)) = live.ports_file.map(|file| file.remove()) {
             error!("{line}");

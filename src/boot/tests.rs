@@ -1,7 +1,7 @@
 //! The life of the process with a data plane that only accepts and closes.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Mutex;
@@ -173,6 +173,34 @@ fn a_host_without_landlock_is_one_line() {
 }
 
 #[test]
+fn monitoring_listens_before_clients_can_and_ends_with_the_server() {
+    let mut rehearsal = Rehearsal::new("nats-server", &["-m", "-1"]);
+    let dir = rehearsal.dir.path().to_owned();
+    rehearsal.flags.extend(["--ports_file_dir", dir.to_str().unwrap()].map(str::to_owned));
+    let ports = dir.join(format!("nats-server_{}.ports", std::process::id()));
+    let mut monitor = None;
+    let (outcome, lines) = rehearsal.run(&Closing, |log| {
+        let text = fs::read_to_string(log).unwrap();
+        let line = text.lines().find(|line| line.contains("Starting http monitor on ")).unwrap();
+        let at: SocketAddr = line.rsplit(' ').next().unwrap().parse().unwrap();
+        let expected =
+            format!(r#"{{"nats":["nats://{}"],"monitoring":["http://{at}"]}}"#, address(log));
+        assert_eq!(fs::read_to_string(&ports).unwrap(), expected);
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("{\"status\":\"ok\"}"), "{answer}");
+        monitor = Some(at);
+        TERMINATED
+    });
+    assert_eq!(outcome, Ok(()));
+    let place = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
+    assert!(place("Starting http monitor on 127.0.0.1:") < place("Listening for client"));
+    assert!(TcpStream::connect(monitor.unwrap()).is_err());
+}
+
+#[test]
 fn signals_are_obeyed_in_order() {
     let mut script = [
         (Request::ReopenLog, "user defined signal 1"),
@@ -205,6 +233,13 @@ fn what_prevents_a_start_is_said_in_one_line() {
     let (outcome, _) = Rehearsal::new("ringbus", &["-p", &port.to_string()]).run(&Closing, unused);
     let text = format!("\"listen tcp 127.0.0.1:{port}: bind: address already in use\"");
     assert!(outcome.unwrap_err().contains(&text));
+
+    let (outcome, _) = Rehearsal::new("ringbus", &["-m", &port.to_string()]).run(&Closing, unused);
+    let text = format!(
+        "Can't start monitoring: can't listen to the monitor port: listen tcp 127.0.0.1:{port}: \
+         bind: address already in use (choose another port with -m)"
+    );
+    assert_eq!(outcome, Err(text));
 
     let (outcome, _) = Rehearsal::new("ringbus", &["-P", "/no/such/pid"]).run(&Closing, unused);
     let text = "Could not write pidfile: open /no/such/pid: no such file or directory";
@@ -255,7 +290,7 @@ fn the_data_plane_gets_what_the_flags_say() {
     assert!(options.auth.required());
     assert_eq!(options.identity.server_name, "one");
     assert_eq!((options.identity.host.as_str(), options.identity.port), ("broker.example", 80));
-    assert_eq!(options.limits, ringbus_shard::limits::Limits::default());
+    assert_eq!(options.limits, Limits::default());
 }
 
 #[test]

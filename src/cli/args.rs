@@ -39,6 +39,11 @@ pub struct Flags {
     #[arg(help_heading = "Server options", long, short, value_name = "port", value_parser = port)]
     #[arg(help = "Port for clients; -1 picks a free one (default: 4222)")]
     pub port: Option<i32>,
+    #[arg(help_heading = "Server options", long = "http_port", short = 'm')]
+    #[arg(value_name = "port", value_parser = http_port)]
+    #[arg(help = "Port for monitoring over HTTP; -1 picks a free one
+                  (default: 0, no monitoring)")]
+    pub http_port: Option<i32>,
     #[arg(help_heading = "Server options", long, short, value_name = "file")]
     #[arg(help = "Read this configuration file; flags win over it")]
     #[arg(value_parser = path)]
@@ -212,6 +217,10 @@ fn port(text: &str) -> Result<i32, String> {
         .filter(|port| (-1..=65535).contains(port))
         .and_then(|port| i32::try_from(port).ok())
         .ok_or_else(|| "a port is 1 to 65535, -1 for a free one, or 0 for the default".to_owned())
+}
+
+fn http_port(text: &str) -> Result<i32, String> {
+    port(text).map_err(|_| "a port is 1 to 65535, -1 for a free one, or 0 for none".to_owned())
 }
 
 /// An empty path asks for nothing, where clap would find it missing.

@@ -1,7 +1,7 @@
 //! Flags of nats-server whose feature is not in this release.
 //!
 //! They are read like any other flag and then refused with the reason, because a server that
-//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-m 0`)
+//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-ms 0`)
 //! pass, as they do with nats-server.
 
 use clap::{Arg, ArgMatches};
@@ -25,12 +25,9 @@ struct Feature {
 
 const FEATURES: &[Feature] = &[
     Feature {
-        what: "HTTP monitoring is not part of this release",
-        remedy: "Start without it.",
-        flags: &[
-            ("http_port", &["m"], Value::Number("port")),
-            ("https_port", &["ms"], Value::Number("port")),
-        ],
+        what: "monitoring over TLS is not part of this release",
+        remedy: "Use -m, behind a proxy that ends TLS if the network is not trusted.",
+        flags: &[("https_port", &["ms"], Value::Number("port"))],
     },
     Feature {
         what: "JetStream is not part of this release",

@@ -51,6 +51,9 @@ fn values_follow_or_are_joined_with_one_dash_or_two() {
     for argv in ["-n x", "--name=x", "-server_name x", "--server_name x"] {
         assert_eq!(flags(argv).name.as_deref(), Some("x"), "{argv}");
     }
+    for (argv, port) in [("-m -1", -1), ("--http_port=8222", 8222), ("-m 0", 0)] {
+        assert_eq!(flags(argv).http_port, Some(port), "{argv}");
+    }
     let joined = flags("-user=a=b --pass= -l -");
     assert_eq!(joined.user.as_deref(), Some("a=b"));
     assert_eq!(joined.pass.unwrap().expose(), "");
@@ -107,7 +110,13 @@ fn what_cannot_be_read_is_refused_by_name() {
         ("-p 1.5", format!("invalid value \"1.5\" for flag -p: {port}")),
         ("-D=xx", "invalid boolean value \"xx\" for -D: use true or false".to_owned()),
         ("-js=maybe", "invalid boolean value \"maybe\" for -js: use true or false".to_owned()),
-        ("-m x", "invalid value \"x\" for flag -m: it must be a whole number".to_owned()),
+        (
+            "-m x",
+            "invalid value \"x\" for flag -m: a port is 1 to 65535, -1 for a free one, or 0 for \
+             none"
+                .to_owned(),
+        ),
+        ("-ms x", "invalid value \"x\" for flag -ms: it must be a whole number".to_owned()),
         (
             "--shards 0",
             "invalid value \"0\" for flag -shards: the number of shards is 1 to 256".to_owned(),
@@ -159,7 +168,6 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
         assert_eq!(refusal(argv), expected, "{argv}");
     }
     for argv in [
-        "-http_port -1",
         "-ms 1",
         "--https_port 1",
         "--store_dir x",
@@ -180,7 +188,7 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
     ] {
         assert!(refusal(argv).contains(" is not supported "), "{argv}");
     }
-    for argv in ["-js=false", "-m 0", "--routes=", "--tls=false"] {
+    for argv in ["-js=false", "-ms 0", "--routes=", "--tls=false"] {
         assert_eq!(flags(argv).port, None, "{argv}");
     }
     let hash = "$2a$11$V1qrpBVsNvOOiKxFKzqCoOrrJFyxZ1BTrTzYcGyGvkQWlYHeJ1p9W";

@@ -113,10 +113,8 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["feature_flags"], "a feature flag", ANY, is_empty),
     feature(&["default_js_domain"], "JetStream", ANY, is_empty),
     feature(&["proxies"], "a trusted proxy", Shape::Map(nested::PROXIES), is_empty),
-    feature(&["http"], "monitoring over HTTP", ANY, is_zero),
-    feature(&["https"], "monitoring over HTTP", ANY, is_zero),
-    feature(&["http_port", "monitor_port"], "monitoring over HTTP", ANY, is_zero),
-    feature(&["https_port"], "monitoring over HTTP", ANY, is_zero),
+    feature(&["https"], "monitoring over TLS", ANY, is_zero),
+    feature(&["https_port"], "monitoring over TLS", ANY, is_zero),
     feature(&["system_account", "system"], "a system account", ANY, is_empty),
 ];
 

@@ -30,7 +30,7 @@ impl Listen {
             port = port.or_file(Some(Found { value: its_port, at: listen.at.clone() }));
             host = host.or_file(Some(Found { value: its_host, at: listen.at }));
         }
-        let flag_port = flags.port.map(|port| Port(i64::from(port)));
+        let flag_port = flags.port.map(Port::from);
         let advertise = reader.optional(&["client_advertise"]);
         Self {
             host: host
@@ -74,6 +74,12 @@ impl Port {
 
     pub(super) const fn is_zero(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl From<i32> for Port {
+    fn from(port: i32) -> Self {
+        Self(i64::from(port))
     }
 }
 

@@ -140,7 +140,7 @@ fn settings(map: &Map, file: Option<FileUsed>, flags: &Flags, report: &Report) -
         limits: Bounds::read(&mut reader),
         auth: Credentials::read(&mut reader, flags),
         life: Life::read(&mut reader, flags),
-        monitoring: Monitoring::read(&mut reader),
+        monitoring: Monitoring::read(&mut reader, flags),
     };
     later::refuse(&mut reader, later::TOP);
     later::pass_over(&mut reader);

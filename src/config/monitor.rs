@@ -1,10 +1,11 @@
-//! Monitoring over HTTP, and the account of the system: read here, refused in `later` until they
-//! are served.
+//! Monitoring over HTTP, and the account of the system. HTTPS and that account are read here, and
+//! refused in `later` until they are served.
 
 use super::dump::Dump;
 use super::listen::{Address, Port, non_empty};
 use super::reader::{Found, Reader};
 use super::setting::Setting;
+use crate::cli::Flags;
 
 /// What is watched, and where.
 #[derive(Clone, Debug)]
@@ -22,7 +23,8 @@ pub struct Monitoring {
 }
 
 impl Monitoring {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+    /// `http` gives host and port; `http_port` wins over it wherever it stands.
+    pub(super) fn read(reader: &mut Reader<'_>, flags: &Flags) -> Self {
         let mut host = Setting::new(String::new());
         let mut address = |names, reader: &mut Reader<'_>| {
             let Found { value, at } = reader.optional::<Address>(names)?;
@@ -33,16 +35,19 @@ impl Monitoring {
         let https = address(&["https"], reader);
         let http_port = reader.optional(&["http_port", "monitor_port"]);
         let https_port = reader.optional(&["https_port"]);
-        let port = |address, port| {
-            Setting::new(None).or_file(address).or_file(port).map(|port: Option<Port>| {
-                port.filter(|port| !port.is_zero()).map(|port| port.resolve(0))
-            })
+        let port = |address, port, flag: Option<i32>| {
+            let flag = flag.map(|port| Some(Port::from(port)));
+            Setting::new(None).or_file(address).or_file(port).or_flag("--http_port", flag).map(
+                |port: Option<Port>| {
+                    port.filter(|port| !port.is_zero()).map(|port| port.resolve(0))
+                },
+            )
         };
         let some = |found: Option<Found<Port>>| found.map(|found| found.map(Some));
         Self {
             host: host.map(non_empty),
-            http: port(some(http), some(http_port)),
-            https: port(some(https), some(https_port)),
+            http: port(some(http), some(http_port), flags.http_port),
+            https: port(some(https), some(https_port), None),
             base_path: Setting::new(String::new())
                 .or_file(reader.optional(&["http_base_path"]))
                 .map(non_empty),

@@ -22,4 +22,4 @@ pub mod publish;
 pub use fanout::{Fanout, Reach};
 pub use memo::Memo;
 pub use message::Message;
-pub use outlets::{Delivered, Outlet, Outlets};
+pub use outlets::{Delivered, Outlet, Outlets, Traffic};

@@ -23,6 +23,17 @@ pub enum Delivered {
     Behind,
 }
 
+/// What the connections of one shard are sent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Traffic {
+    /// Messages.
+    pub out_msgs: u64,
+    /// Their payload bytes.
+    pub out_bytes: u64,
+    /// Bytes that wait to be written.
+    pub pending: u64,
+}
+
 /// One connection as a receiver.
 #[derive(Debug)]
 pub struct Outlet {
@@ -40,6 +51,12 @@ pub struct Outlet {
     pub out_msgs: u64,
     /// Their payload bytes.
     pub out_bytes: u64,
+    /// Of those two, what [`Outlets::traffic`] has seen.
+    counted: (u64, u64),
+    /// Messages were written into the outbox since the socket last took anything.
+    fed: bool,
+    /// When the socket last took messages.
+    active: Now,
     written: u64,
     /// What `written` must have reached, and by when; see [`Outlets::blocked`].
     deadline: Option<(u64, Now)>,
@@ -55,6 +72,11 @@ pub struct Outlets {
     dirty: Vec<ConnId>,
     overflowed: Vec<ConnId>,
     produced: usize,
+    /// What was queued and counted, and what of it has been written or thrown away.
+    queued: u64,
+    gone: u64,
+    out_msgs: u64,
+    out_bytes: u64,
     pending_max: usize,
     stall_mark: usize,
     /// Lines that were queued, if somebody wants to see them.
@@ -73,6 +95,10 @@ impl Outlets {
             dirty: Vec::new(),
             overflowed: Vec::new(),
             produced: 0,
+            queued: 0,
+            gone: 0,
+            out_msgs: 0,
+            out_bytes: 0,
             pending_max,
             stall_mark: pending_max / 100 * STALL_PERCENT,
             traced: trace.then(Vec::new),
@@ -98,6 +124,9 @@ impl Outlets {
                 headers: false,
                 out_msgs: 0,
                 out_bytes: 0,
+                counted: (0, 0),
+                fed: false,
+                active: Now::ZERO,
                 written: 0,
                 deadline: None,
                 watched: false,
@@ -117,8 +146,11 @@ impl Outlets {
         self.discard(conn);
         if self.get(conn).is_some()
             && let Some(entry) = self.table.get_mut(conn.slot() as usize)
+            && let Some(mut outlet) = entry.take()
         {
-            *entry = None;
+            let (msgs, bytes) = outlet.count();
+            self.out_msgs += msgs;
+            self.out_bytes += bytes;
         }
     }
 
@@ -128,6 +160,7 @@ impl Outlets {
         if let Some(Some(outlet)) = self.table.get_mut(conn.slot() as usize)
             && outlet.conn == conn
         {
+            self.gone += outlet.outbox.queued() as u64;
             outlet.outbox.clear(pool);
             outlet.deadline = None;
         }
@@ -215,11 +248,14 @@ impl Outlets {
     /// The next connection with bytes to write, if its socket is not known to be full.
     pub fn take_dirty(&mut self) -> Option<ConnId> {
         while let Some(conn) = self.dirty.pop() {
-            if let Some(outlet) = self.get_mut(conn) {
-                outlet.dirty = false;
-                if !outlet.blocked && !outlet.outbox.is_empty() {
-                    return Some(conn);
-                }
+            let Some(outlet) = self.get_mut(conn) else { continue };
+            outlet.dirty = false;
+            let waits = !outlet.blocked && !outlet.outbox.is_empty();
+            let (msgs, bytes) = outlet.count();
+            self.out_msgs += msgs;
+            self.out_bytes += bytes;
+            if waits {
+                return Some(conn);
             }
         }
         None
@@ -248,17 +284,34 @@ impl Outlets {
 
     /// The driver has tried to write everything that was dirty.
     pub fn flushed(&mut self) {
+        self.queued += self.produced as u64;
         self.produced = 0;
     }
 
+    /// What all connections were sent since the beginning, as far as it was offered to sockets, and
+    /// what waits for them now. Counted per flush, not per message.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let queued = self.queued + self.produced as u64;
+        Traffic {
+            out_msgs: self.out_msgs,
+            out_bytes: self.out_bytes,
+            pending: queued.saturating_sub(self.gone),
+        }
+    }
+
     /// The socket took `count` bytes. True if nothing waits any more.
-    pub fn wrote(&mut self, conn: ConnId, count: usize) -> bool {
+    pub fn wrote(&mut self, now: Now, conn: ConnId, count: usize) -> bool {
         let pool = &mut self.pool;
         let Some(Some(outlet)) = self.table.get_mut(conn.slot() as usize) else { return false };
         if outlet.conn != conn {
             return false;
         }
         outlet.outbox.advance(count, pool);
+        self.gone += count as u64;
+        if std::mem::take(&mut outlet.fed) {
+            outlet.active = now;
+        }
         outlet.written += count as u64;
         if outlet.deadline.is_some_and(|(mark, _)| outlet.written >= mark) {
             outlet.deadline = None;
@@ -302,6 +355,21 @@ impl Outlet {
     #[must_use]
     pub fn conn(&self) -> ConnId {
         self.conn
+    }
+
+    /// Messages and bytes since the last call.
+    fn count(&mut self) -> (u64, u64) {
+        let now = (self.out_msgs, self.out_bytes);
+        let (msgs, bytes) = std::mem::replace(&mut self.counted, now);
+        let new = (now.0 - msgs, now.1 - bytes);
+        self.fed |= new.0 > 0;
+        new
+    }
+
+    /// When its socket last took messages; the beginning if it never did.
+    #[must_use]
+    pub fn active(&self) -> Now {
+        self.active
     }
 
     /// Whether bytes came that nobody has tried to write.

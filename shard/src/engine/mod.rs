@@ -9,11 +9,13 @@
 //! | [`timers`](Timers) | what is due, to the next 4 ms |
 //! | [`command`](Command) | what the driver must do to sockets |
 //! | [`stats`](Stats) | what is counted |
+//! | [`view`](Sighting), [`history`](History) | connections as an operator sees them, and those that ended |
 
 mod command;
 #[cfg(test)]
 mod departures;
 mod exchange;
+mod history;
 mod peers;
 mod shard;
 mod stats;
@@ -21,11 +23,14 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod view;
 
 pub use command::Command;
 pub use exchange::Exchange;
+pub use history::{ClosedView, History};
 pub use peers::{Peers, Taken};
 pub use shard::Shard;
 pub use stats::Stats;
 pub use subscriptions::{Subscription, Subscriptions};
 pub use timers::{TimerKind, Timers};
+pub use view::{ConnectionView, Sighting, SubscriptionView};

@@ -56,6 +56,14 @@ impl Peers {
         self.dropped
     }
 
+    /// Bytes on their way to other shards, as far as this one has looked: in lanes, and waiting for
+    /// room on them.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let lanes = self.endpoint.to.iter().flatten().map(|lane| lane.messages.bytes_in_flight());
+        lanes.sum::<usize>() + self.spilled.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// What was kept back for want of room: removals, and bytes of spilled frames.
     #[must_use]
     pub fn backlog(&self) -> usize {

@@ -15,19 +15,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Now;
-use crate::delivery::Memo;
 use crate::delivery::arrival::Answer;
+use crate::delivery::{Memo, Traffic};
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, ShardId};
 use crate::interest::Delta;
-use crate::limits::{CLOSE_FLUSH, LINGER};
+use crate::limits::{CLOSE_FLUSH, CLOSED_SUBSCRIPTIONS_MAX, LINGER};
 use crate::mesh::{Batch, Endpoint};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::session::{ClientSession, Flow, Halt, Peer};
 
-use super::{Command, Exchange, Peers, Stats, Taken, TimerKind};
+use super::{ClosedView, Command, Exchange, History, Peers, Sighting, Stats, Taken, TimerKind};
 
 /// One shard.
 pub struct Shard {
@@ -49,6 +49,7 @@ pub struct Shard {
     connections: usize,
     /// The seat at which [`Self::on_shed`] goes on.
     shed: usize,
+    history: History,
 }
 
 /// A place for a connection, used again and again.
@@ -92,6 +93,7 @@ impl Shard {
             commands: VecDeque::new(),
             connections: 0,
             shed: 0,
+            history: History::new(shards),
         }
     }
 
@@ -138,7 +140,7 @@ impl Shard {
 
     /// The socket took the oldest `count` of the waiting bytes.
     pub fn on_written(&mut self, now: Now, conn: ConnId, count: usize) {
-        if !self.exchange.outlets.wrote(conn, count) {
+        if !self.exchange.outlets.wrote(now, conn, count) {
             return;
         }
         match self.seat(conn).map(|seat| seat.end) {
@@ -431,6 +433,14 @@ impl Shard {
             return;
         }
         let Some(session) = &mut seat.session else { return };
+        let exchange = &self.exchange;
+        let seen = session.subscription_ids().filter_map(|id| exchange.subscriptions.get(id));
+        self.history.push(ClosedView {
+            connection: Sighting::new(session, exchange.outlets.get(conn)).keep(),
+            stop: now,
+            reason,
+            subscriptions: seen.take(CLOSED_SUBSCRIPTIONS_MAX).map(Into::into).collect(),
+        });
         session.close(&mut self.exchange, reason);
         if let Some(true) = session.reading_changed() {
             self.commands.push_back(Command::Resume(conn));
@@ -541,6 +551,42 @@ impl Shard {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections
+    }
+
+    /// Places for connections, taken or not: the range of [`Self::sightings`].
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// The open connections in those places.
+    pub fn sightings(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = Sighting<'_>> {
+        let end = places.end.min(self.seats.len());
+        let seats = self.seats.get(places.start.min(end)..end).unwrap_or_default();
+        seats.iter().filter_map(|seat| self.see(seat))
+    }
+
+    /// That connection, if it is still open.
+    #[must_use]
+    pub fn sighting(&self, conn: ConnId) -> Option<Sighting<'_>> {
+        self.see(self.seat(conn)?)
+    }
+
+    fn see<'a>(&'a self, seat: &'a Seat) -> Option<Sighting<'a>> {
+        let session = seat.session.as_deref().filter(|session| !session.is_closed())?;
+        Some(Sighting::new(session, self.exchange.outlets.get(session.conn())))
+    }
+
+    /// The latest connections that ended.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What all connections are sent.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.exchange.outlets.traffic()
     }
 
     /// Why sessions that process no input for now do not.

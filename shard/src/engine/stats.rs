@@ -9,6 +9,8 @@ pub struct Stats {
     pub in_bytes: u64,
     /// Connections accepted.
     pub opened: u64,
+    /// Connections that ended, those on their way out included.
+    pub closed: u64,
     /// Connections closed because more than `max_pending` waited for them.
     pub slow_pending: u64,
     /// Connections closed because their socket took too long.

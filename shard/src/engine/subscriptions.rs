@@ -75,6 +75,18 @@ impl Subscriptions {
         self.table.get_mut(id.slot() as usize)?.as_mut()
     }
 
+    /// Slots there are, taken or not: the range of [`Self::in_slots`].
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The subscriptions in those slots.
+    pub fn in_slots(&self, slots: std::ops::Range<usize>) -> impl Iterator<Item = &Subscription> {
+        let end = slots.end.min(self.table.len());
+        self.table.get(slots.start.min(end)..end).unwrap_or_default().iter().flatten()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

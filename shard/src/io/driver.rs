@@ -19,7 +19,9 @@ use crate::mesh::ring::Consumer;
 use super::Order;
 use super::clock::Clock;
 use super::flush::{Written, write};
+use super::inspect::{Look, Sight};
 use super::listen::Acceptor;
+use super::pace::Pace;
 use super::placement::{Loads, Newcomer};
 use super::pulse::Pulse;
 use super::socket_ring::{Completion, Outcome, SocketRing, Token};
@@ -60,6 +62,7 @@ pub(super) struct Driver {
     wake: Vec<ShardId>,
     /// Connections that have had their share of a visit and have more.
     unfinished: Vec<ConnId>,
+    pace: Pace,
     /// When the process wants to be gone, once it does.
     stop: Option<Now>,
 }
@@ -74,6 +77,7 @@ impl Driver {
             completions: Vec::with_capacity(COMPLETIONS_PER_TURN),
             wake: Vec::new(),
             unfinished: Vec::new(),
+            pace: Pace::default(),
             stop: None,
         };
         driver.watch();
@@ -105,6 +109,7 @@ impl Driver {
     fn rounds(&mut self) -> std::io::Result<()> {
         let mut busy = false;
         loop {
+            self.pace.stats.enters += 1;
             if busy || self.ring.has_work() {
                 self.ring.poll()?;
             } else {
@@ -125,6 +130,7 @@ impl Driver {
         let now = self.parts.clock.now();
         self.sockets.submitted(&mut self.ring);
         self.parts.pulse.beat(now);
+        self.pace.works(now);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
         // Interest that was told before any of this input was sent is known from here on.
@@ -137,13 +143,17 @@ impl Driver {
         self.parts.shard.on_time(now);
         let more = self.parts.shard.on_turn(now);
         self.welcome(now);
-        self.obey(now);
+        let look = self.obey(now);
         if let Some(acceptor) = &mut self.parts.acceptor {
             acceptor.retry(&mut self.ring, now);
         }
         self.flush(now);
         self.command();
         self.report();
+        // Last, so that nobody's bytes wait for it.
+        if let Some(look) = look {
+            self.show(now, look);
+        }
         more || self.parts.shard.any_dirty()
     }
 
@@ -241,8 +251,8 @@ impl Driver {
         self.sockets.open(&mut self.ring, conn, newcomer.fd, !newcomer.refused);
     }
 
-    /// What the process wants.
-    fn obey(&mut self, now: Now) {
+    /// What the process wants. If somebody wants to look, that is left to the caller.
+    fn obey(&mut self, now: Now) -> Option<Look> {
         while let Ok(order) = self.parts.orders.try_recv() {
             match order {
                 Order::LameDuck => {
@@ -255,8 +265,16 @@ impl Driver {
                     self.stop = Some(now.after(grace));
                     self.parts.shard.on_shutdown(now);
                 }
+                // One per turn: those who look wait for each other, not clients for them.
+                Order::Look(look) => return Some(look),
             }
         }
+        None
+    }
+
+    fn show(&self, now: Now, look: Look) {
+        let Parts { me, ref shard, .. } = self.parts;
+        look(&Sight { me, now, shard, pace: self.pace.stats });
     }
 
     fn refuse_newcomers(&mut self) {
@@ -269,6 +287,7 @@ impl Driver {
     fn flush(&mut self, now: Now) {
         self.parts.shard.commit(&mut self.wake);
         for shard in self.wake.drain(..) {
+            self.pace.stats.wakes += 1;
             if let Some(waker) = self.parts.wakers.get(shard.index()) {
                 waker.wake();
             }
@@ -291,6 +310,7 @@ impl Driver {
             else {
                 return;
             };
+            self.pace.stats.writes += 1;
             match write(fd, outbox) {
                 Written::All(count) => {
                     total += count;
@@ -340,10 +360,12 @@ impl Driver {
 
     /// Waits for whatever comes first: a completion, another shard, a deadline.
     fn sleep(&mut self) -> std::io::Result<()> {
-        if self.spin() {
+        let now = self.parts.clock.now();
+        self.pace.rests(now);
+        if self.spin(now) {
             return self.ring.poll();
         }
-        let now = self.parts.clock.now();
+        let now = if self.parts.spin.is_zero() { now } else { self.parts.clock.now() };
         let mut timeout = self.parts.shard.next_deadline(now);
         let acceptor = self.parts.acceptor.as_ref().and_then(|acceptor| acceptor.retry_in(now));
         let stop = self.stop.map(|deadline| deadline.since(now));
@@ -365,11 +387,11 @@ impl Driver {
     }
 
     /// Looks for work for a while; true if there is some.
-    fn spin(&mut self) -> bool {
+    fn spin(&mut self, now: Now) -> bool {
         if self.parts.spin.is_zero() {
             return false;
         }
-        let end = self.parts.clock.now().after(self.parts.spin);
+        let end = now.after(self.parts.spin);
         loop {
             for _ in 0..32 {
                 if self.ring.has_work() || self.parts.shard.any_arrived() {

@@ -11,6 +11,8 @@
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
 //! | [`pulse`] | whether every shard turns |
+//! | [`inspect`] | looking into shards from outside |
+//! | [`pace`] | what a driver does with its time |
 //! | [`clock`] | reading the clock |
 //! | [`probe`] | whether this host offers all that |
 
@@ -19,7 +21,9 @@ mod buf;
 mod clock;
 mod driver;
 mod flush;
+mod inspect;
 mod listen;
+mod pace;
 mod placement;
 mod pulse;
 #[expect(unsafe_code, reason = "memory that the kernel writes into")]
@@ -34,10 +38,11 @@ use std::fmt;
 use std::time::Duration;
 
 pub use clock::Clock;
+pub use inspect::{Inspector, PATIENCE, Sight, Slice, Stuck};
+pub use pace::{LoopStats, TURN_MICROS};
 pub use spawn::{Running, StartOptions, start};
 
 /// What a process tells all its shards.
-#[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
     /// Take no new clients, and tell those that are here.
     LameDuck,
@@ -45,6 +50,8 @@ pub(crate) enum Order {
     Shed(usize),
     /// Close all connections and end, within that time.
     Stop(Duration),
+    /// Show itself to somebody.
+    Look(inspect::Look),
 }
 
 /// Why a process could not start.

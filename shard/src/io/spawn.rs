@@ -17,6 +17,7 @@ use crate::options::Options;
 
 use super::clock::Clock;
 use super::driver::{Driver, Parts};
+use super::inspect::Inspector;
 use super::listen::Acceptor;
 use super::placement::{self, Loads, Placement};
 use super::pulse::{Pulse, Pulses};
@@ -49,12 +50,10 @@ pub struct StartOptions {
 /// A process that serves clients, until it is stopped.
 pub struct Running {
     loads: Arc<Loads>,
-    clock: Clock,
+    inspector: Inspector,
     pulses: Pulses,
     /// Connections of each shard that are to be shed, once there is a lame duck.
     to_shed: Vec<usize>,
-    orders: Vec<Sender<Order>>,
-    wakers: Arc<[Waker]>,
     executors: Vec<ExecutorJoinHandle<()>>,
 }
 
@@ -81,16 +80,18 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
     let pulses = Pulses::new(shards, start.rest);
     let (ready, started) = bounded(shards);
     let mut listener = Some((start.listener, senders));
+    let (orders, receivers_of_orders): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded()).unzip();
     let mut running = Running {
         loads: Arc::clone(&loads),
-        clock,
+        inspector: Inspector { orders: orders.into(), wakers: Arc::clone(&wakers), clock },
         pulses: pulses.clone(),
         to_shed: Vec::new(),
-        orders: Vec::new(),
-        wakers: Arc::clone(&wakers),
         executors: Vec::new(),
     };
-    for ((endpoint, newcomers), core) in endpoints.into_iter().zip(receivers).zip(start.cores) {
+    let receivers = receivers.into_iter().zip(receivers_of_orders);
+    for ((endpoint, (newcomers, orders)), core) in
+        endpoints.into_iter().zip(receivers).zip(start.cores)
+    {
         let me = endpoint.me;
         let acceptor = listener.take().map(|(listener, lanes)| {
             let doorbells = Arc::clone(&endpoint.doorbells);
@@ -98,8 +99,6 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
             let most = options.limits.connections;
             Acceptor::new(listener, Placement::new(loads, lanes, doorbells, wakers, most))
         });
-        let (order, orders) = unbounded();
-        running.orders.push(order);
         let seed = Seed { endpoint, newcomers, orders, acceptor };
         let world = World {
             options: Arc::clone(&options),
@@ -178,18 +177,25 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
 }
 
 impl Running {
-    fn order(&self, order: Order) {
-        for shard in 0..self.orders.len() {
-            self.tell(shard, order);
+    fn order(&self, order: impl Fn() -> Order) {
+        for shard in 0..self.inspector.orders.len() {
+            self.tell(shard, order());
         }
     }
 
     fn tell(&self, shard: usize, order: Order) {
-        if let (Some(orders), Some(waker)) = (self.orders.get(shard), self.wakers.get(shard)) {
+        let Inspector { orders, wakers, .. } = &self.inspector;
+        if let (Some(orders), Some(waker)) = (orders.get(shard), wakers.get(shard)) {
             // A shard that has ended obeys no more.
             let _ = orders.send(order);
             waker.wake();
         }
+    }
+
+    /// For looking into the shards, from any thread.
+    #[must_use]
+    pub fn inspector(&self) -> Inspector {
+        self.inspector.clone()
     }
 
     /// Clients connected at this moment.
@@ -202,12 +208,12 @@ impl Running {
     /// takes much longer than [`StartOptions::rest`].
     #[must_use]
     pub fn slowest_turn(&self) -> Duration {
-        self.clock.now().since(self.pulses.oldest())
+        self.inspector.clock.now().since(self.pulses.oldest())
     }
 
     /// No new clients; those that are here are told to go elsewhere.
     pub fn lame_duck(&mut self) {
-        self.order(Order::LameDuck);
+        self.order(|| Order::LameDuck);
         self.to_shed = self.loads.each();
     }
 
@@ -228,7 +234,7 @@ impl Running {
 
     /// Closes every connection, writes what waits for it for at most `grace`, and ends all shards.
     pub fn stop(self, grace: Duration) {
-        self.order(Order::Stop(grace));
+        self.order(|| Order::Stop(grace));
         for executor in self.executors {
             // A shard that panicked has ended the process already.
             let _ = executor.join();

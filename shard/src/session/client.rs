@@ -84,6 +84,14 @@ pub struct ClientSession {
     pub(super) label: Arc<ClientLabel>,
     pub(super) in_msgs: u64,
     pub(super) in_bytes: u64,
+    /// When it was accepted, and when it last published, subscribed or connected.
+    pub(super) start: Now,
+    pub(super) active: Now,
+    /// From INFO to CONNECT.
+    pub(super) connected_in: Option<std::time::Duration>,
+    /// Subscriptions that began or ended, to tell whether any did.
+    pub(super) changes: u64,
+    stalls: u64,
     pub(super) reach: Reach,
     /// Shards where all its receivers have fallen behind, and when the first of them said so.
     pub(super) behind: SmallVec<[ShardId; 2]>,
@@ -119,6 +127,11 @@ impl ClientSession {
             label: Arc::new(label),
             in_msgs: 0,
             in_bytes: 0,
+            start: now,
+            active: now,
+            connected_in: None,
+            changes: 0,
+            stalls: 0,
             reach: Reach::default(),
             behind: SmallVec::new(),
             behind_since: now,
@@ -208,6 +221,7 @@ impl ClientSession {
     fn run(&mut self, exchange: &mut Exchange, now: Now, bytes: &[u8]) -> (usize, usize, Flow) {
         let mut done = 0;
         let mut active = false;
+        let before = (self.in_msgs, self.changes);
         self.reach = Reach::default();
         if !self.behind.is_empty() && now.since(self.behind_since) > STALL_REPORT {
             self.behind.clear();
@@ -240,6 +254,9 @@ impl ClientSession {
         };
         if active {
             self.keepalive.heard(now);
+            if before != (self.in_msgs, self.changes) {
+                self.active = now;
+            }
         }
         let behind = self.reach.behind && !self.reach.keeping_up;
         if flow == Flow::Next && behind && exchange.options.limits.stalls {
@@ -272,6 +289,7 @@ impl ClientSession {
         let at = now.after(STALL_PAUSE);
         exchange.timers.arm(at, self.conn, crate::engine::TimerKind::Unstall);
         exchange.stats.stalls += 1;
+        self.stalls += 1;
         self.halted(Halt::Stalled)
     }
 
@@ -338,6 +356,7 @@ impl ClientSession {
         self.halt = None;
         self.memo = Memo::default();
         self.drop_subscriptions(exchange);
+        exchange.stats.closed += 1;
         exchange.outlets.shut(self.conn);
         self.report(exchange, What::Closed(reason));
     }
@@ -372,6 +391,59 @@ impl ClientSession {
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// When it was accepted.
+    #[must_use]
+    pub fn start(&self) -> Now {
+        self.start
+    }
+
+    /// When it last published, subscribed or connected.
+    #[must_use]
+    pub fn active(&self) -> Now {
+        self.active
+    }
+
+    /// How long its client took to answer a PING; until it did, how long it took to connect.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<std::time::Duration> {
+        self.keepalive.round_trip().or(self.connected_in)
+    }
+
+    /// Messages and payload bytes that it published.
+    #[must_use]
+    pub fn received(&self) -> (u64, u64) {
+        (self.in_msgs, self.in_bytes)
+    }
+
+    /// Times it was paused for receivers that had all fallen behind.
+    #[must_use]
+    pub fn stalls(&self) -> u64 {
+        self.stalls
+    }
+
+    /// Its subscriptions.
+    #[must_use]
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// The same, one by one, in no order.
+    pub fn subscription_ids(&self) -> impl Iterator<Item = SubId> {
+        self.subscriptions.values().copied()
+    }
+
+    /// The name of its subject space.
+    #[must_use]
+    pub fn account_name(&self) -> &Arc<str> {
+        &self.grant.account_name
+    }
+
+    /// What its client said of itself.
+    #[must_use]
+    pub fn connect_options(&self) -> &ConnectOptions {
+        &self.connect
     }
 
     /// Forgets a subscription that ended by itself.

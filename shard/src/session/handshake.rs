@@ -99,8 +99,10 @@ impl ClientSession {
         exchange.set_account(self.conn, grant.account);
         self.grant = grant;
         self.phase = Phase::Connected;
+        self.active = now;
         self.look_early(exchange, now);
         if first {
+            self.connected_in = Some(now.since(self.start));
             self.relabel();
         }
         let headers = exchange.options.info.headers && self.connect.headers;

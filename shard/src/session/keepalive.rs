@@ -56,6 +56,13 @@ impl Keepalive {
     }
 }
 
+impl Keepalive {
+    /// How long the client took to answer, once it did.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+}
+
 impl ClientSession {
     /// Looks after this connection in `delay`, unless that is planned for earlier already.
     pub(super) fn look_in(&mut self, exchange: &mut Exchange, now: Now, delay: Duration) {

@@ -68,6 +68,7 @@ impl ClientSession {
             queue: queue.map(Arc::from),
         });
         self.subscriptions.insert(Sid::from_slice(sid), id);
+        self.changes += 1;
     }
 
     pub(super) fn unsubscribe(
@@ -80,6 +81,7 @@ impl ClientSession {
             return Flow::Retry(Halt::Control);
         }
         if let Some(&id) = self.subscriptions.get(sid) {
+            self.changes += 1;
             let left = exchange
                 .subscriptions
                 .get_mut(id)

@@ -189,11 +189,23 @@ impl Server {
     }
 
     fn address_from_ports_file(&self) -> Option<SocketAddr> {
-        let mut entries = fs::read_dir(self.folder.path()).ok()?.flatten();
-        let file = entries.find(|e| e.path().extension().is_some_and(|x| x == "ports"))?;
-        let ports: Value = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
+        let ports = self.ports()?;
         let url = ports.get("nats")?.get(0)?.as_str()?;
         url.strip_prefix("nats://")?.parse().ok()
+    }
+
+    fn ports(&self) -> Option<Value> {
+        let mut entries = fs::read_dir(self.folder.path()).ok()?.flatten();
+        let file = entries.find(|e| e.path().extension().is_some_and(|x| x == "ports"))?;
+        serde_json::from_slice(&fs::read(file.path()).ok()?).ok()
+    }
+
+    /// Where monitoring listens, if the server was started with it.
+    #[must_use]
+    pub fn monitoring(&self) -> Option<SocketAddr> {
+        let ports = self.ports()?;
+        let url = ports.get("monitoring")?.get(0)?.as_str()?;
+        url.strip_prefix("http://")?.parse().ok()
     }
 }
 

@@ -1,0 +1,123 @@
+//! Monitoring over HTTP: the endpoints of nats-server, `/metrics` for Prometheus, and a page for
+//! people.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`http`] | a small HTTP server on threads of its own |
+//! | `endpoints.rs` | from a path to its answer; requests counted |
+//! | `varz.rs`, `connz.rs`, `subsz.rs`, `accounts.rs`, `shardz.rs` | what is there, as JSON |
+//! | `absent.rs` | features that are not there, as the reference shows them switched off |
+//! | `health.rs` | whether every shard answers |
+//! | `metrics` | the same figures for Prometheus |
+//! | `page` | the status page |
+//! | `process.rs` | what the kernel knows of this process |
+//! | `query.rs`, `json.rs`, `time.rs` | options in, JSON out, times, all as Go has them |
+//!
+//! All figures come through the door of the shards ([`ringbus_shard::io::Inspector`]), in slices,
+//! so that nobody's messages wait for a scrape. Secrets are not among what comes through it.
+
+mod absent;
+mod accounts;
+mod connz;
+mod endpoints;
+mod health;
+pub mod http;
+mod json;
+mod metrics;
+mod page;
+mod process;
+pub mod query;
+mod shardz;
+mod subsz;
+#[cfg(test)]
+mod tests;
+mod time;
+mod varz;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+
+use ringbus_shard::io::Inspector;
+use ringbus_shard::limits::Limits;
+use tracing::info;
+
+use crate::identity::Identity;
+use crate::listen::{self, Endpoint};
+
+/// What monitoring says of the server and cannot learn from its shards.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Who it is, and where clients find it.
+    pub identity: Identity,
+    /// What clients may do.
+    pub limits: Limits,
+    /// Whether clients must say who they are.
+    pub auth_required: bool,
+    /// Where monitoring listens.
+    pub endpoint: Endpoint,
+    /// In front of every path; empty, or with a slash before it and none behind.
+    pub base_path: String,
+    /// Cores that the process may use.
+    pub cores: usize,
+    /// Labels that the operator gave it.
+    pub tags: Vec<String>,
+    /// What else the operator says of it.
+    pub metadata: BTreeMap<String, String>,
+    /// Fingerprint of the configuration file; empty if there is none.
+    pub config_digest: String,
+    /// What it is called.
+    pub program: String,
+}
+
+/// The monitoring port, bound and not served yet.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    /// Where it is; the port is the real one.
+    pub endpoint: Endpoint,
+}
+
+impl Door {
+    /// Binds the port and says so in the log.
+    ///
+    /// # Errors
+    /// Returns the line that the server ends with.
+    pub fn open(mut endpoint: Endpoint) -> Result<Self, String> {
+        let failed = |why: &str| {
+            format!(
+                "Can't start monitoring: can't listen to the monitor port: {why} \
+                 (choose another port with -m)"
+            )
+        };
+        let listener = listen::listen(&endpoint).map_err(|error| failed(&error.cause()))?;
+        let local = listener.local_addr().map_err(|error| failed(&error.to_string()))?;
+        endpoint.port = local.port();
+        info!("Starting http monitor on {endpoint}");
+        Ok(Self { listener, endpoint })
+    }
+
+    /// Where it listens, as the kernel has it.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves.
+    ///
+    /// # Errors
+    /// Returns the system's error if it has no thread to give.
+    pub fn serve(self, facts: Facts, inspector: Inspector) -> io::Result<http::Server> {
+        let endpoints = endpoints::Endpoints::new(facts, inspector);
+        http::Server::start(self.listener, Box::new(endpoints))
+    }
+}
+
+/// A base path as it is put in front of others: `/a/b`, or nothing.
+#[must_use]
+pub fn base_path(text: &str) -> String {
+    let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
+    parts.fold(String::new(), |path, part| path + "/" + part)
+}

@@ -1,0 +1,240 @@
+//! `/varz`: the server as a whole. Fields and their order are those of nats-server 2.15; what
+//! belongs to features that are not there has the value it has there while they are off.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ringbus_shard::delivery::Traffic;
+use ringbus_shard::engine::Stats;
+use serde::Serialize;
+
+use super::endpoints::{Endpoints, Refusal, SYSTEM, all};
+use super::process;
+use super::time::uptime;
+
+/// Switches of nats-server, all for JetStream.
+const FEATURES: [&str; 4] =
+    ["js_ack_fc_v2", "js_api_reply_v2", "js_raft_delete_range", "js_snapshot_sources"];
+
+/// An object without members: a feature that is off.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Off {}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Varz {
+    server_id: String,
+    server_name: String,
+    version: String,
+    proto: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    git_commit: Option<String>,
+    go: String,
+    host: String,
+    port: u16,
+    #[serde(skip_serializing_if = "is_false")]
+    auth_required: bool,
+    max_connections: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_subscriptions: Option<usize>,
+    ping_interval: u64,
+    ping_max: u32,
+    http_host: String,
+    http_port: u16,
+    http_base_path: String,
+    https_port: u16,
+    auth_timeout: f64,
+    max_control_line: usize,
+    max_payload: usize,
+    max_pending: usize,
+    cluster: Off,
+    gateway: Off,
+    leaf: Off,
+    mqtt: Off,
+    websocket: Off,
+    jetstream: Off,
+    tls_timeout: f64,
+    write_deadline: u64,
+    start: Timestamp,
+    now: Timestamp,
+    uptime: String,
+    mem: u64,
+    cores: usize,
+    gomaxprocs: usize,
+    cpu: f64,
+    connections: u64,
+    total_connections: u64,
+    routes: u64,
+    remotes: u64,
+    leafnodes: u64,
+    in_msgs: u64,
+    in_bytes: u64,
+    in_client_msgs: u64,
+    in_client_bytes: u64,
+    out_msgs: u64,
+    out_bytes: u64,
+    out_client_msgs: u64,
+    out_client_bytes: u64,
+    slow_consumers: u64,
+    stale_connections: u64,
+    stalled_clients: u64,
+    subscriptions: usize,
+    http_req_stats: BTreeMap<&'static str, u64>,
+    config_load_time: Timestamp,
+    config_digest: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    feature_flags: BTreeMap<&'static str, bool>,
+    system_account: &'static str,
+    slow_consumer_stats: ByKind,
+    stale_connection_stats: ByKind,
+    disk_io_wait_stats: DiskWaits,
+}
+
+/// Connections of each kind.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct ByKind {
+    clients: u64,
+    routes: u64,
+    gateways: u64,
+    leafs: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct DiskWaits {
+    waiters: u64,
+    waits: u64,
+    wait_time: u64,
+    max_wait_time: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// What all shards counted, summed up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) stats: Stats,
+    pub(super) traffic: Traffic,
+    pub(super) subscriptions: usize,
+}
+
+impl Totals {
+    pub(super) fn connections(&self) -> u64 {
+        self.stats.opened.saturating_sub(self.stats.closed)
+    }
+}
+
+pub(super) fn totals(endpoints: &Endpoints) -> Result<Totals, Refusal> {
+    let shards = endpoints.inspector.inspect(|sight| {
+        let subscriptions = sight.shard.exchange().subscriptions.len();
+        (sight.shard.stats(), sight.shard.traffic(), subscriptions)
+    });
+    let mut sum = Totals::default();
+    for (stats, traffic, subscriptions) in all(shards)? {
+        sum.add(&stats, traffic, subscriptions);
+    }
+    Ok(sum)
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, stats: &Stats, traffic: Traffic, subscriptions: usize) {
+        let sum = &mut self.stats;
+        sum.in_msgs += stats.in_msgs;
+        sum.in_bytes += stats.in_bytes;
+        sum.opened += stats.opened;
+        sum.closed += stats.closed;
+        sum.slow_pending += stats.slow_pending;
+        sum.slow_deadline += stats.slow_deadline;
+        sum.stale += stats.stale;
+        sum.stalls += stats.stalls;
+        sum.lane_waits += stats.lane_waits;
+        sum.sent_on += stats.sent_on;
+        self.traffic.out_msgs += traffic.out_msgs;
+        self.traffic.out_bytes += traffic.out_bytes;
+        self.traffic.pending += traffic.pending;
+        self.subscriptions += subscriptions;
+    }
+}
+
+pub(super) fn varz(endpoints: &Endpoints) -> Result<Varz, Refusal> {
+    let totals = totals(endpoints)?;
+    Ok(from_totals(endpoints, &totals))
+}
+
+pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
+    let Endpoints { facts, started, .. } = endpoints;
+    let (identity, limits) = (&facts.identity, &facts.limits);
+    let (stats, traffic) = (&totals.stats, &totals.traffic);
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let slow = stats.slow_pending + stats.slow_deadline;
+    Varz {
+        server_id: identity.server_id.clone(),
+        server_name: identity.server_name.clone(),
+        version: identity.version.clone(),
+        proto: 1,
+        git_commit: identity.git_commit.clone(),
+        go: identity.go.clone(),
+        host: identity.host.clone(),
+        port: identity.port,
+        auth_required: facts.auth_required,
+        max_connections: limits.connections.unwrap_or(0),
+        max_subscriptions: limits.subscriptions,
+        ping_interval: nanos(limits.ping_interval),
+        ping_max: limits.pings_out,
+        http_host: facts.endpoint.host.clone(),
+        http_port: facts.endpoint.port,
+        http_base_path: facts.base_path.clone(),
+        https_port: 0,
+        auth_timeout: limits.auth_timeout.as_secs_f64(),
+        max_control_line: limits.control_line,
+        max_payload: limits.payload,
+        max_pending: limits.pending,
+        cluster: Off {},
+        gateway: Off {},
+        leaf: Off {},
+        mqtt: Off {},
+        websocket: Off {},
+        jetstream: Off {},
+        tls_timeout: 2.0,
+        write_deadline: nanos(limits.write_deadline),
+        start: *started,
+        now: Timestamp::now(),
+        uptime: uptime(endpoints.inspector.now().since(ringbus_shard::clock::Now::ZERO)),
+        mem: process::resident_bytes(),
+        cores: facts.cores,
+        gomaxprocs: endpoints.inspector.shards(),
+        cpu: endpoints.processor.percent(),
+        connections: totals.connections(),
+        total_connections: stats.opened,
+        routes: 0,
+        remotes: 0,
+        leafnodes: 0,
+        in_msgs: stats.in_msgs,
+        in_bytes: stats.in_bytes,
+        in_client_msgs: stats.in_msgs,
+        in_client_bytes: stats.in_bytes,
+        out_msgs: traffic.out_msgs,
+        out_bytes: traffic.out_bytes,
+        out_client_msgs: traffic.out_msgs,
+        out_client_bytes: traffic.out_bytes,
+        slow_consumers: slow,
+        stale_connections: stats.stale,
+        stalled_clients: stats.stalls,
+        subscriptions: totals.subscriptions,
+        http_req_stats: endpoints.requests().clone(),
+        config_load_time: *started,
+        config_digest: facts.config_digest.clone(),
+        tags: facts.tags.clone(),
+        metadata: facts.metadata.clone(),
+        feature_flags: FEATURES.map(|name| (name, false)).into(),
+        system_account: SYSTEM,
+        slow_consumer_stats: ByKind { clients: slow, ..ByKind::default() },
+        stale_connection_stats: ByKind { clients: stats.stale, ..ByKind::default() },
+        disk_io_wait_stats: DiskWaits::default(),
+    }
+}
