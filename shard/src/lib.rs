@@ -11,7 +11,7 @@
 //! | step | file | function |
 //! | --- | --- | --- |
 //! | 1 bytes arrive | `shard/src/io/driver.rs` | `on_receive` |
-//! | 2 hand to the pure side | `shard/src/engine/shard.rs` | `on_bytes` |
+//! | 2 hand to the pure side | `shard/src/engine/shard/mod.rs` | `on_bytes` |
 //! | 3 the connection's session, and what it could not finish before | `shard/src/session/client.rs` | `on_bytes` |
 //! | 4 cut into operations | `shard/src/wire/client/mod.rs` | `parse` |
 //! | 5 one `match` over operations | `shard/src/session/client.rs` | `on_op` |

@@ -7,7 +7,7 @@
 //!
 //! What must hold, for whatever drives a shard:
 //!
-//! - **Interest before messages.** [`Endpoint::publish`] shows control frames first, to everybody. A
+//! - **Interest before messages.** [`Endpoint::publish`] shows control frames first, to all. A
 //!   receiver takes a batch, then drains all control lanes, then looks into the batch.
 //! - **Publish, then ring.** [`Endpoint::publish`] says whom to wake. If `release` or `give_back`
 //!   returns true, ring the other shard's doorbell; if that returns true too, wake it.

@@ -14,6 +14,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+mod ending;
+
 use crate::clock::Now;
 use crate::delivery::arrival::Answer;
 use crate::delivery::{Memo, Traffic};
@@ -21,13 +23,12 @@ use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, ShardId};
 use crate::interest::Delta;
-use crate::limits::{CLOSE_FLUSH, CLOSED_SUBSCRIPTIONS_MAX, LINGER};
 use crate::mesh::{Batch, Endpoint};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::session::{ClientSession, Flow, Halt, Peer};
 
-use super::{ClosedView, Command, Exchange, History, Peers, Sighting, Stats, Taken, TimerKind};
+use super::{Command, Exchange, History, Peers, Sighting, Stats, Taken, TimerKind};
 
 /// One shard.
 pub struct Shard {
@@ -124,18 +125,6 @@ impl Shard {
     /// Bytes arrived from a client.
     pub fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
         self.with_session(now, conn, |session, exchange| session.on_bytes(exchange, now, bytes));
-    }
-
-    /// The client hung up, or its socket failed.
-    pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
-        match self.seat(conn).map(|seat| seat.end) {
-            Some(End::Open) => {
-                self.with_session(now, conn, |session, exchange| session.hang_up(exchange, reason));
-            }
-            Some(End::Flushing) if reason.flushes() => self.set_end(conn, End::Parting),
-            Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),
-            Some(End::Closing) | None => {}
-        }
     }
 
     /// The socket took the oldest `count` of the waiting bytes.
@@ -309,43 +298,6 @@ impl Shard {
         }
     }
 
-    /// All clients are told that this server is about to stop taking clients.
-    pub fn on_lame_duck(&mut self) {
-        for seat in &mut self.seats {
-            if let Some(session) = &seat.session {
-                session.lame_duck(&mut self.exchange);
-            }
-        }
-    }
-
-    /// Some of the connections are to go, as many as `count`: they are closed as if the server
-    /// stopped.
-    pub fn on_shed(&mut self, now: Now, count: usize) {
-        let mut left = count;
-        // Each call goes on where the last one ended: all of them together look at a seat once.
-        for _ in 0..self.seats.len() {
-            if left == 0 {
-                return;
-            }
-            let seat = self.seats.get(self.shed % self.seats.len());
-            self.shed += 1;
-            let open = seat.filter(|seat| seat.end == End::Open);
-            if let Some(conn) = open.and_then(|seat| Some(seat.session.as_ref()?.conn())) {
-                self.close(now, conn, CloseReason::ServerShutdown);
-                left -= 1;
-            }
-        }
-    }
-
-    /// The server stops: all connections are closed, once what is queued for them was written.
-    pub fn on_shutdown(&mut self, now: Now) {
-        let open: Vec<ConnId> =
-            self.seats.iter().filter_map(|seat| Some(seat.session.as_ref()?.conn())).collect();
-        for conn in open {
-            self.close(now, conn, CloseReason::ServerShutdown);
-        }
-    }
-
     /// Lets a session do something, and does what follows from it.
     fn with_session(
         &mut self,
@@ -417,58 +369,6 @@ impl Shard {
     fn seat(&self, conn: ConnId) -> Option<&Seat> {
         let seat = self.seats.get(conn.slot() as usize)?;
         (seat.generation == conn.generation() && seat.session.is_some()).then_some(seat)
-    }
-
-    fn set_end(&mut self, conn: ConnId, end: End) {
-        if let Some(seat) = self.seats.get_mut(conn.slot() as usize) {
-            seat.end = end;
-        }
-    }
-
-    /// Ends a connection: no more input, no more deliveries; what is queued is written if that
-    /// makes sense.
-    fn close(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
-        let Some(seat) = self.seats.get_mut(conn.slot() as usize) else { return };
-        if seat.generation != conn.generation() || seat.end != End::Open {
-            return;
-        }
-        let Some(session) = &mut seat.session else { return };
-        let exchange = &self.exchange;
-        let seen = session.subscription_ids().filter_map(|id| exchange.subscriptions.get(id));
-        self.history.push(ClosedView {
-            connection: Sighting::new(session, exchange.outlets.get(conn)).keep(),
-            stop: now,
-            reason,
-            subscriptions: seen.take(CLOSED_SUBSCRIPTIONS_MAX).map(Into::into).collect(),
-        });
-        session.close(&mut self.exchange, reason);
-        if let Some(true) = session.reading_changed() {
-            self.commands.push_back(Command::Resume(conn));
-        }
-        let queued = self.exchange.outlets.get(conn).is_some_and(|o| !o.outbox().is_empty());
-        let parting = reason == CloseReason::ClientClosed;
-        if !reason.flushes() || (parting && !queued) {
-            self.let_go(conn);
-        } else if queued {
-            self.set_end(conn, if parting { End::Parting } else { End::Flushing });
-            self.exchange.timers.arm(now.after(CLOSE_FLUSH), conn, TimerKind::Close);
-        } else {
-            self.finish(now, conn);
-        }
-    }
-
-    /// Everything was written. The peer may still be sending: closing at once would reset the
-    /// connection, and take from the peer what it has not read yet.
-    fn finish(&mut self, now: Now, conn: ConnId) {
-        self.set_end(conn, End::Lingering);
-        self.commands.push_back(Command::Finish(conn));
-        self.exchange.timers.arm(now.after(LINGER), conn, TimerKind::Close);
-    }
-
-    fn let_go(&mut self, conn: ConnId) {
-        self.set_end(conn, End::Closing);
-        self.exchange.outlets.discard(conn);
-        self.commands.push_back(Command::Close(conn));
     }
 
     /// Shows the other shards what this one did. Adds those that must be woken to `wake`. Only
