@@ -40,6 +40,8 @@ pub struct StartOptions {
     pub traced_len_max: Option<usize>,
     /// How long a shard looks for work before it sleeps.
     pub spin: Duration,
+    /// The longest that a shard sleeps, if somebody watches whether it turns.
+    pub rest: Option<Duration>,
 }
 
 /// A way to run shards.
@@ -60,8 +62,14 @@ pub trait Running {
     /// For looking into the shards, from any thread.
     fn inspector(&self) -> io::Inspector;
 
+    /// How long it is ago that the slowest shard turned.
+    fn slowest_turn(&self) -> Duration;
+
     /// Takes no new clients, and tells those that are here to go elsewhere.
-    fn lame_duck(&self);
+    fn lame_duck(&mut self);
+
+    /// Closes that many of the connections that were there when the lame duck began.
+    fn shed(&mut self, count: usize);
 
     /// Stops accepting, flushes and closes every connection, and ends the shards. Connections that
     /// do not take their last bytes within `grace` are cut.
@@ -113,6 +121,7 @@ impl DataPlane for Shards {
                 traced_payload_max: options.traced_len_max.unwrap_or(usize::MAX),
             },
             spin: options.spin,
+            rest: options.rest,
             events: Box::new(|_| Box::new(ClientLog)),
         });
         running
@@ -130,8 +139,16 @@ impl Running for io::Running {
         Self::inspector(self)
     }
 
-    fn lame_duck(&self) {
+    fn slowest_turn(&self) -> Duration {
+        Self::slowest_turn(self)
+    }
+
+    fn lame_duck(&mut self) {
         Self::lame_duck(self);
+    }
+
+    fn shed(&mut self, count: usize) {
+        Self::shed(self, count);
     }
 
     fn stop(self: Box<Self>, grace: Duration) {

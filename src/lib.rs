@@ -8,10 +8,12 @@
 //! | [`doctor`] | what the host must offer, checked |
 //! | [`cores`] | which cores the process may use |
 //! | [`listen`], [`addresses`] | the client listener and the addresses it is reached under |
+//! | [`fence`] | what the process may write |
 //! | [`identity`] | server ID and name |
 //! | [`auth`] | who may connect |
 //! | [`files`] | pid file and ports file |
 //! | [`signal`] | signals as events |
+//! | [`service`] | what the service manager is told |
 //! | [`observe`] | the log |
 //! | [`monitor`] | monitoring over HTTP, metrics, the status page |
 //! | [`data_plane`] | the door to the shards |
@@ -28,9 +30,11 @@ pub mod config;
 pub mod cores;
 pub mod data_plane;
 pub mod doctor;
+pub mod fence;
 pub mod files;
 pub mod identity;
 pub mod listen;
 pub mod monitor;
 pub mod observe;
+pub mod service;
 pub mod signal;

@@ -8,12 +8,22 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// How long a port in use is asked for again. A server that was killed leaves its listener to its
+/// rings, and the kernel takes those apart a few milliseconds after the process is gone: whoever
+/// starts the next one at once shall not have to start it twice.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Address of a listener as the operator gave it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -118,12 +128,13 @@ pub fn listen(endpoint: &Endpoint) -> Result<TcpListener, ListenError> {
     let error = |cause| ListenError { endpoint: endpoint.clone(), cause };
     let address = resolve(endpoint).map_err(|cause| error(Cause::Lookup(cause)))?;
     if !address.ip().is_unspecified() {
-        return open(address, false).map_err(|(call, e)| error(Cause::Socket(call, address, e)));
+        return open_soon(address, false)
+            .map_err(|(call, e)| error(Cause::Socket(call, address, e)));
     }
     // Either wildcard means both families, as with Go; on a host without IPv6 only the old one.
     let both = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), endpoint.port);
-    match open(both, true) {
-        Err((_, e)) if lacks_ipv6(&e) && address.is_ipv4() => open(address, false),
+    match open_soon(both, true) {
+        Err((_, e)) if lacks_ipv6(&e) && address.is_ipv4() => open_soon(address, false),
         outcome => outcome,
     }
     .map_err(|(call, e)| error(Cause::Socket(call, address, e)))
@@ -143,6 +154,20 @@ fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, String> {
     };
     let first_v4 = found.iter().find(|address| address.is_ipv4());
     first_v4.or_else(|| found.first()).copied().ok_or_else(|| "no such host".to_owned())
+}
+
+/// Waits a moment for a port in use.
+fn open_soon(address: SocketAddr, dual: bool) -> Result<TcpListener, (&'static str, io::Error)> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match open(address, dual) {
+            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && waited < PATIENCE => {
+                sleep(PAUSE);
+                waited += PAUSE;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn open(address: SocketAddr, dual: bool) -> Result<TcpListener, (&'static str, io::Error)> {
@@ -194,6 +219,18 @@ mod tests {
         let error = listen(&endpoint("0.0.0.0", port)).unwrap_err().to_string();
         let wildcard = format!("\"listen tcp 0.0.0.0:{port}: bind: address already in use\"");
         assert!(error.contains(&wildcard), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_is_about_to_be_free_is_waited_for() {
+        let first = listen(&endpoint("127.0.0.1", 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        let predecessor = std::thread::spawn(move || {
+            sleep(5 * PAUSE);
+            drop(first);
+        });
+        assert!(listen(&endpoint("127.0.0.1", port)).is_ok());
+        predecessor.join().unwrap();
     }
 
     #[test]

@@ -52,8 +52,9 @@ pub const CHUNK_POOL: usize = 64;
 /// with a chunk for each).
 pub const TURN_OUTPUT_BYTES: usize = 512 << 10;
 
-/// The most of it, however many connections there are: beyond this the cache is lost anyway.
-pub const TURN_OUTPUT_BYTES_MAX: usize = 16 << 20;
+/// The same, however many connections have some: memory, and the time that everybody else waits.
+/// From 512 receivers on, each gets less than a chunk at once.
+pub const TURN_OUTPUT_BYTES_MAX: usize = 32 << 20;
 
 /// Bytes of subjects and match sets remembered per shard.
 pub const MATCH_CACHE_BYTES: usize = 64 << 20;

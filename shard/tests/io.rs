@@ -51,6 +51,7 @@ fn serve(cores: &[usize]) -> (Running, u16) {
             traced_payload_max: 0,
         },
         spin: Duration::ZERO,
+        rest: None,
         events: Box::new(|_| Box::new(Silent)),
     })
     .unwrap();

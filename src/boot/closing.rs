@@ -45,7 +45,13 @@ impl Running for ClosingRuns {
         Inspector::default()
     }
 
-    fn lame_duck(&self) {}
+    fn slowest_turn(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn lame_duck(&mut self) {}
+
+    fn shed(&mut self, _count: usize) {}
 
     fn connections(&self) -> usize {
         0

@@ -1,19 +1,18 @@
 //! The life of the process: from the command line to a running server, and to its end.
 //!
-//! Start order: read the configuration, block signals, open the log, raise limits, examine the
-//! host, say who we are, write the pid file, listen for monitoring and for clients, start the data
-//! plane, serve monitoring, write the ports file, be ready. Threads are started after the signals
-//! are blocked, and clients can connect only to a server that can serve them.
+//! Start order: block signals, raise the fence, open the log, raise limits, examine the host, say
+//! who we are, write the pid file, listen for monitoring and for clients, start the data plane,
+//! serve monitoring, write the ports file, be ready. Threads are started after the signals are
+//! blocked and the fence is raised, and clients can connect only to a server that can serve them.
 //!
 //! Exit codes: 0 after a clean stop or a command that succeeded, else 1.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringbus_shard::limits::{CLOSE_FLUSH, Limits};
 use ringbus_shard::options::Authenticator as _;
@@ -24,12 +23,16 @@ use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
 use crate::config::{self, FileUsed, Loaded, Settings};
 use crate::data_plane::{DataPlane, Running, StartOptions};
 use crate::doctor::{self, Finding, Host, Verdict};
+use crate::fence::{self, Raised, Writable};
 use crate::files::{self, Ports, PortsFile};
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
 use crate::monitor::{self, Door, Facts};
 use crate::observe::log::{FATAL, Log, LogOptions};
+use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
+
+use self::lame_duck::{LameDuck, Step, Timing};
 
 /// Beyond this size of a payload nats-server warns.
 const PAYLOAD_USUAL: usize = 8 << 20;
@@ -97,7 +100,7 @@ fn configured(program: &Program, flags: Flags, plane: &dyn DataPlane) -> Result<
         let _ = writeln!(io::stderr(), "{warning}");
     }
     let notes = problems.notes.iter().map(ToString::to_string).collect();
-    serve(program, Plan { settings, notes, shards: flags.shards, spin: flags.spin }, plane)
+    serve(program, Plan::new(settings, notes, &flags), plane)
 }
 
 /// What a server is to be.
@@ -108,18 +111,33 @@ struct Plan {
     /// Asked for by flag, as this is a matter of the host.
     shards: Option<usize>,
     spin: Option<Duration>,
+    /// The process may write anything.
+    without_fence: bool,
+    /// Shorter times than a configuration can have, for tests.
+    lame_duck: Option<Timing>,
+}
+
+impl Plan {
+    fn new(settings: Settings, notes: Vec<String>, flags: &Flags) -> Self {
+        let Flags { shards, spin, .. } = *flags;
+        let without_fence = flags.no_landlock == Some(true);
+        Self { settings, notes, shards, spin, without_fence, lame_duck: None }
+    }
 }
 
 /// Runs a server to its end. An error is for standard error.
 fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCode, String> {
     let signals = Signals::block().map_err(|error| format!("cannot block signals: {error}"))?;
-    let log = open_log(&plan.settings)?;
+    // Before the first thread is started, which is that of the log: threads inherit it.
+    let fence = (!plan.without_fence).then(|| fence::raise(&writable(&plan.settings)));
+    let log = open_log(program, &plan.settings)?;
     // Fails only if there is a subscriber already, and this is the only place that sets one.
     let _ = tracing::subscriber::set_global_default(log.clone());
     doctor::raise_limits();
     let host = Host::read(plan.shards);
-    let server = Server { program, plan, host, log: &log, plane };
-    let ended = server.live(&mut || signals.wait());
+    let server =
+        Server { program, plan, host, log: &log, plane, fence, service: Service::from_env() };
+    let ended = server.live(&mut |rest| signals.wait(rest));
     if let Err(why) = &ended {
         error!(target: FATAL, "{why}");
     }
@@ -127,21 +145,23 @@ fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCod
     Ok(if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn open_log(settings: &Settings) -> Result<Log, String> {
-    let file: Option<PathBuf> = (*settings.log.file).clone();
-    let options = LogOptions {
-        file: file.clone(),
-        rotation: settings.log.rotation(),
+/// What the process goes on writing.
+fn writable(settings: &Settings) -> Writable {
+    Writable {
+        log: (*settings.log.file).clone(),
+        pid: (*settings.life.pid_file).clone(),
+        ports: (*settings.life.ports_file_dir).clone(),
+    }
+}
+
+fn open_log(program: &Program, settings: &Settings) -> Result<Log, String> {
+    Log::start(&LogOptions {
+        destination: settings.log.destination(),
+        format: settings.log.format,
         time: *settings.log.time,
         utc: *settings.log.utc,
         verbosity: settings.log.verbosity(),
-    };
-    Log::start(options).map_err(|error| {
-        let cause = listen::reason(&error);
-        match file {
-            Some(path) => format!("error opening file: open {}: {cause}", path.display()),
-            None => format!("cannot start the log: {cause}"),
-        }
+        program: program.name().to_owned(),
     })
 }
 
@@ -152,6 +172,8 @@ struct Server<'a> {
     host: Host,
     log: &'a Log,
     plane: &'a dyn DataPlane,
+    fence: Option<Raised>,
+    service: Service,
 }
 
 /// What runs, and what is to be tidied up after it.
@@ -159,17 +181,41 @@ struct Live {
     running: Box<dyn Running>,
     monitor: Option<monitor::http::Server>,
     ports_file: Option<PortsFile>,
+    /// Where clients connect.
+    endpoint: Endpoint,
+    lame_duck: Option<LameDuck>,
+}
+
+impl Live {
+    /// What the service manager shows.
+    fn status(&self) -> String {
+        format!("Serving clients on {}", self.endpoint)
+    }
 }
 
 impl Server<'_> {
-    /// From start to clean stop. `next` waits for the next signal.
-    fn live(self, next: &mut dyn FnMut() -> Trapped) -> Result<(), String> {
+    /// From start to clean stop. `next` waits for the next signal, at most for the given time.
+    fn live(
+        mut self,
+        next: &mut dyn FnMut(Option<Duration>) -> Option<Trapped>,
+    ) -> Result<(), String> {
         let mut live = self.start()?;
         info!("Server is ready");
-        while let Some(still_live) = self.obey(next(), live) {
-            live = still_live;
+        self.service.ready(&live.status());
+        loop {
+            let now = Instant::now();
+            let duck = live.lame_duck.as_ref().map(|duck| duck.rest(now));
+            let rest = duck.into_iter().chain(self.service.rest()).min();
+            let goes_on = match next(rest) {
+                Some(trapped) => self.obey(trapped, &mut live),
+                None => true,
+            };
+            self.service.watch(live.running.slowest_turn());
+            if !goes_on || self.lame_duck_is_over(&mut live) {
+                self.stop(live);
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn start(&self) -> Result<Live, String> {
@@ -183,6 +229,7 @@ impl Server<'_> {
         let cores = self.host.cores.place(self.host.shards);
         banner(self.program, &identity, &cores);
         self.warn(&findings);
+        self.tell_fence();
         if let Some(path) = settings.life.pid_file.as_ref() {
             files::write_pid(path, std::process::id()).map_err(|error| {
                 let (path, cause) = (path.display(), listen::reason(&error));
@@ -191,7 +238,7 @@ impl Server<'_> {
         }
 
         let door = self.monitoring()?;
-        let listener = self.listen(&mut identity)?;
+        let (listener, endpoint) = self.listen(&mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
         let limits = settings.limits.limits(*settings.auth.timeout);
         let facts = door.as_ref().map(|door| self.facts(&identity, &limits, door));
@@ -207,6 +254,7 @@ impl Server<'_> {
                 verbosity: settings.log.verbosity(),
                 traced_len_max: *settings.log.traced_len_max,
                 spin: self.plan.spin.unwrap_or_default(),
+                rest: self.service.rest(),
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
         let watched = door.as_ref().and_then(|door| door.local_addr().ok());
@@ -218,7 +266,7 @@ impl Server<'_> {
             _ => None,
         };
         let ports_file = self.write_ports(local, watched);
-        Ok(Live { running, monitor, ports_file })
+        Ok(Live { running, monitor, ports_file, endpoint, lame_duck: None })
     }
 
     /// Opens the monitoring port, if there is to be one.
@@ -266,8 +314,22 @@ impl Server<'_> {
         }
     }
 
+    fn tell_fence(&self) {
+        match &self.fence {
+            None => {}
+            Some(Raised::Around(places)) => {
+                let list: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+                let list = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+                info!("Landlock: of all files, the process can write {list}");
+            }
+            Some(Raised::Not(why)) => {
+                warn!("Landlock: the process can write any file that its user can: {why}");
+            }
+        }
+    }
+
     /// Opens the listener and tells the identity where it is.
-    fn listen(&self, identity: &mut Identity) -> Result<TcpListener, String> {
+    fn listen(&self, identity: &mut Identity) -> Result<(TcpListener, Endpoint), String> {
         let settings = &self.plan.settings.listen;
         let mut endpoint = Endpoint { host: (*settings.host).clone(), port: *settings.port };
         let listener = listen::listen(&endpoint).map_err(|error| error.to_string())?;
@@ -275,12 +337,12 @@ impl Server<'_> {
         info!("Listening for client connections on {endpoint}");
 
         (identity.host, identity.port) = match settings.client_advertise.as_deref() {
-            None => (endpoint.host, endpoint.port),
+            None => (endpoint.host.clone(), endpoint.port),
             Some(text) => addresses::advertised(text, endpoint.port).map_err(|why| {
                 format!("Error setting server INFO with ClientAdvertise value of {text}, err={why}")
             })?,
         };
-        Ok(listener)
+        Ok((listener, endpoint))
     }
 
     /// A server without its ports file still serves; who waits for the file reads the log.
@@ -299,14 +361,13 @@ impl Server<'_> {
         Some(file)
     }
 
-    /// Does what a signal asks; nothing lives after a stop.
-    fn obey(&self, (request, name): Trapped, live: Live) -> Option<Live> {
+    /// Does what a signal asks. False if that is to stop.
+    fn obey(&self, (request, name): Trapped, live: &mut Live) -> bool {
         info!("Trapped {name:?} signal");
         match request {
-            Request::Stop => {
-                stop(live);
-                return None;
-            }
+            Request::Stop => return false,
+            // Service managers follow up on whatever began the end, and must not cut it short.
+            Request::Terminate => return live.lame_duck.is_some(),
             Request::ReopenLog if !self.log.is_file() => {
                 info!("File log re-open ignored, not a file logger");
             }
@@ -315,31 +376,52 @@ impl Server<'_> {
                 Err(error) => error!("File log not re-opened: {}", listen::reason(&error)),
             },
             Request::Reload => {
+                self.service.reloading();
                 warn!("Reload is not supported yet: restart the server to change its settings");
+                self.service.ready(&live.status());
             }
-            Request::LameDuck if live.running.connections() == 0 => {
-                info!("Entering lame duck mode, stop accepting new clients");
-                stop(live);
-                return None;
-            }
+            Request::LameDuck if live.lame_duck.is_some() => {}
             Request::LameDuck => {
-                warn!("Lame duck mode is not supported yet: send SIGTERM to stop");
+                info!("Entering lame duck mode, stop accepting new clients");
+                let life = &self.plan.settings.life;
+                let (grace, duration) = (*life.lame_duck_grace_period, *life.lame_duck_duration);
+                let timing = self.plan.lame_duck.unwrap_or(Timing { grace, duration });
+                self.service.stopping("Lame duck: clients move away", timing.duration);
+                live.running.lame_duck();
+                let clients = live.running.connections();
+                live.lame_duck = Some(LameDuck::begin(timing, clients, Instant::now()));
             }
         }
-        Some(live)
+        true
     }
-}
 
-fn stop(live: Live) {
-    info!("Initiating Shutdown...");
-    if let Some(monitor) = live.monitor {
-        monitor.stop();
+    /// Takes the next step of a lame duck; true after the last one.
+    fn lame_duck_is_over(&self, live: &mut Live) -> bool {
+        let Some(duck) = &mut live.lame_duck else { return false };
+        match duck.on_time(Instant::now(), live.running.connections()) {
+            Step::Wait => {}
+            Step::Begin(count) => {
+                info!("Closing existing clients");
+                live.running.shed(count);
+            }
+            Step::Shed(count) => live.running.shed(count),
+            Step::Over => return true,
+        }
+        false
     }
-    live.running.stop(CLOSE_FLUSH);
-    if let Some(Err(line)) = live.ports_file.map(|file| file.remove()) {
-        error!("{line}");
+
+    fn stop(&self, live: Live) {
+        info!("Initiating Shutdown...");
+        self.service.stopping("Closing connections", CLOSE_FLUSH);
+        if let Some(monitor) = live.monitor {
+            monitor.stop();
+        }
+        live.running.stop(CLOSE_FLUSH);
+        if let Some(Err(line)) = live.ports_file.map(|file| file.remove()) {
+            error!("{line}");
+        }
+        info!("Server Exiting..");
     }
-    info!("Server Exiting..");
 }
 
 /// The first lines of the log: those of nats-server in its order, then ours.
@@ -363,6 +445,8 @@ fn banner(program: &Program, identity: &Identity, cores: &[usize]) {
     let list: Vec<String> = cores.iter().map(ToString::to_string).collect();
     info!("  Shards:   {} (cores {})", cores.len(), list.join(", "));
 }
+
+mod lame_duck;
 
 #[cfg(test)]
 mod closing;

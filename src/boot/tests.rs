@@ -17,6 +17,8 @@ struct Rehearsal {
     dir: tempfile::TempDir,
     flags: Vec<String>,
     program: Program,
+    lame_duck: Option<Timing>,
+    fence: Option<Raised>,
 }
 
 impl Rehearsal {
@@ -25,7 +27,7 @@ impl Rehearsal {
         let dir = tempfile::tempdir().unwrap();
         let common = ["-a", "127.0.0.1", "-p", "-1", "--shards", "1", "-T=false"];
         let flags = common.iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
-        Self { dir, flags, program }
+        Self { dir, flags, program, lame_duck: None, fence: None }
     }
 
     /// What the flags come to with a log in our directory.
@@ -38,7 +40,7 @@ impl Rehearsal {
         };
         let Loaded { settings, problems } = config::load(&flags, &config::System).unwrap();
         let notes = problems.notes.iter().map(ToString::to_string).collect();
-        Plan { settings, notes, shards: flags.shards, spin: flags.spin }
+        Plan { lame_duck: self.lame_duck, ..Plan::new(settings, notes, &flags) }
     }
 
     /// Runs to the end; gives the outcome and the log, the process ID cut off its lines.
@@ -49,13 +51,28 @@ impl Rehearsal {
     ) -> (Result<(), String>, Vec<String>) {
         let path = self.dir.path().join("log");
         let plan = self.plan();
-        let log = open_log(&plan.settings).unwrap();
+        let log = open_log(&self.program, &plan.settings).unwrap();
         let host = Host { shards: plan.shards.unwrap(), ..Host::good() };
-        let server = Server { program: &self.program, plan, host, log: &log, plane };
+        let server = Server {
+            program: &self.program,
+            plan,
+            host,
+            log: &log,
+            plane,
+            fence: self.fence.clone(),
+            service: Service::from_env(),
+        };
         let outcome = tracing::subscriber::with_default(log.clone(), || {
-            server.live(&mut || {
+            server.live(&mut |rest| {
                 log.flush();
-                next(&path)
+                // Time passes for a lame duck; every other wait is for a signal.
+                match rest {
+                    Some(rest) => {
+                        std::thread::sleep(rest);
+                        None
+                    }
+                    None => Some(next(&path)),
+                }
             })
         });
         log.flush();
@@ -66,7 +83,7 @@ impl Rehearsal {
     }
 }
 
-const TERMINATED: Trapped = (Request::Stop, "terminated");
+const TERMINATED: Trapped = (Request::Terminate, "terminated");
 
 fn address(log: &Path) -> SocketAddr {
     let text = fs::read_to_string(log).unwrap();
@@ -159,6 +176,28 @@ fn monitoring_listens_before_clients_can_and_ends_with_the_server() {
     let place = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
     assert!(place("Starting http monitor on 127.0.0.1:") < place("Listening for client"));
     assert!(TcpStream::connect(monitor.unwrap()).is_err());
+}
+
+#[test]
+fn a_host_without_landlock_is_one_line() {
+    let mut rehearsal = Rehearsal::new("ringbus", &[]);
+    for (fence, expected) in [
+        (
+            Raised::Not("no such thing".to_owned()),
+            "[WRN] Landlock: the process can write any file that its user can: no such thing",
+        ),
+        (
+            Raised::Around(vec!["/a".into(), "/b".into()]),
+            "[INF] Landlock: of all files, the process can write /a, /b",
+        ),
+        (Raised::Around(Vec::new()), "[INF] Landlock: of all files, the process can write nothing"),
+    ] {
+        rehearsal.fence = Some(fence);
+        let (outcome, lines) = rehearsal.run(&Closing, |_| TERMINATED);
+        assert_eq!(outcome, Ok(()));
+        let told: Vec<&String> = lines.iter().filter(|line| line.contains("Landlock")).collect();
+        assert_eq!(told.last(), Some(&&expected.to_owned()));
+    }
 }
 
 #[test]
@@ -258,11 +297,77 @@ fn the_data_plane_gets_what_the_flags_say() {
 fn a_host_that_lacks_something_is_refused_before_anything_is_touched() {
     let rehearsal = Rehearsal::new("ringbus", &[]);
     let plan = rehearsal.plan();
-    let log = open_log(&plan.settings).unwrap();
+    let log = open_log(&rehearsal.program, &plan.settings).unwrap();
     let host = Host { kernel: "5.15.0".to_owned(), ..Host::good() };
-    let server = Server { program: &rehearsal.program, plan, host, log: &log, plane: &Closing };
-    let why = server.live(&mut || TERMINATED).unwrap_err();
+    let server = Server {
+        program: &rehearsal.program,
+        plan,
+        host,
+        log: &log,
+        plane: &Closing,
+        fence: None,
+        service: Service::from_env(),
+    };
+    let why = server.live(&mut |_| Some(TERMINATED)).unwrap_err();
     let expected = "this host cannot run the server: kernel: Linux 5.15.0; needed: Linux 6.1 or \
                     newer. Install a newer kernel";
     assert!(why.starts_with(expected), "{why}");
+}
+
+/// Connects, and tells what it was sent after the greeting, and how long it lasted.
+fn client(address: SocketAddr) -> std::thread::JoinHandle<(String, Duration)> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"CONNECT {\"protocol\":1,\"verbose\":false}\r\nPING\r\n").unwrap();
+    let mut text = String::new();
+    while !text.contains("connect_info") {
+        let mut bytes = [0; 4096];
+        let count = stream.read(&mut bytes).unwrap();
+        assert_ne!(count, 0, "{text}");
+        text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+    }
+    std::thread::spawn(move || {
+        let (begin, mut text) = (Instant::now(), String::new());
+        stream.read_to_string(&mut text).unwrap();
+        (text, begin.elapsed())
+    })
+}
+
+#[test]
+fn a_lame_duck_lets_clients_go_one_after_the_other() {
+    let (grace, duration) = (Duration::from_millis(300), Duration::from_millis(900));
+    let mut rehearsal = Rehearsal::new("ringbus", &["--shards", "2"]);
+    rehearsal.lame_duck = Some(Timing { grace, duration });
+    let (mut clients, mut refused) = (Vec::new(), None);
+    let (outcome, lines) = rehearsal.run(&crate::data_plane::Shards, |log| {
+        let address = address(log);
+        clients = (0..6).map(|_| client(address)).collect();
+        refused = Some(std::thread::spawn(move || {
+            std::thread::sleep(grace / 2);
+            TcpStream::connect(address).map(drop).map_err(|error| error.kind())
+        }));
+        (Request::LameDuck, "user defined signal 2")
+    });
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(refused.unwrap().join().unwrap(), Err(io::ErrorKind::ConnectionRefused));
+    let mut ends: Vec<Duration> = clients
+        .into_iter()
+        .map(|client| {
+            let (text, end) = client.join().unwrap();
+            assert!(text.contains("\"ldm\":true"), "{text}");
+            assert_eq!(text.matches("INFO").count(), 1, "{text}");
+            end
+        })
+        .collect();
+    ends.sort();
+    assert!(ends[0] >= grace - Duration::from_millis(50), "{ends:?}");
+    assert!(ends[5] - ends[0] >= (duration - grace) / 2, "{ends:?}");
+    let ready = lines.iter().position(|line| line == "[INF] Server is ready").unwrap();
+    let expected = [
+        "[INF] Trapped \"user defined signal 2\" signal",
+        "[INF] Entering lame duck mode, stop accepting new clients",
+        "[INF] Closing existing clients",
+        "[INF] Initiating Shutdown...",
+        "[INF] Server Exiting..",
+    ];
+    assert_eq!(lines[ready + 1..], expected);
 }

@@ -11,6 +11,7 @@ use ringbus_shard::limits::SHARDS_MAX;
 use ringbus_shard::wire::secret::Secret;
 
 use super::go_style;
+use crate::observe::log::LogFormat;
 
 /// Longest time a shard may spin before it sleeps. Beyond a millisecond spinning saves no wake-up
 /// worth its heat.
@@ -73,6 +74,9 @@ pub struct Flags {
                   or ldm, and exit; <pid> is a number, a prefix with *,
                   or a pid file")]
     pub signal: Option<String>,
+    #[arg(help_heading = "Server options", long = "no-landlock", value_parser = switch)]
+    #[arg(help = "Let the process write anywhere, not only its own files")]
+    pub no_landlock: Option<bool>,
 
     #[arg(help_heading = "Shard options", long, value_name = "count", value_parser = shards)]
     #[arg(help = "Number of shards (default: one per usable core)")]
@@ -86,8 +90,19 @@ pub struct Flags {
     #[arg(value_parser = path)]
     pub log_file: Option<PathBuf>,
     #[arg(help_heading = "Logging options", long = "log_size_limit", value_name = "bytes")]
-    #[arg(value_parser = whole, help = "Put the log file aside at this size (default: never)")]
+    #[arg(value_parser = bytes)]
+    #[arg(help = "Put the log file aside once it is larger (default: never)")]
     pub log_size_limit: Option<i64>,
+    #[arg(help_heading = "Logging options", long = "log-format", value_name = "format")]
+    #[arg(value_parser = log_format)]
+    #[arg(help = "How lines look: text or json (default: text)")]
+    pub log_format: Option<LogFormat>,
+    #[arg(help_heading = "Logging options", long, short = 's', value_parser = switch)]
+    #[arg(help = "Log to the syslog of this host")]
+    pub syslog: Option<bool>,
+    #[arg(help_heading = "Logging options", long = "remote_syslog", short = 'r')]
+    #[arg(value_name = "url", help = "Log to a syslog elsewhere, as udp://host:514")]
+    pub remote_syslog: Option<String>,
     #[arg(help_heading = "Logging options", long, short = 'T', value_parser = switch)]
     #[arg(help = "Put the time into log lines (default: true)")]
     pub logtime: Option<bool>,
@@ -229,8 +244,16 @@ fn spin(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("microseconds to spin are 0 to {}", SPIN_MAX.as_micros()))
 }
 
-fn whole(text: &str) -> Result<i64, String> {
+fn bytes(text: &str) -> Result<i64, String> {
     go_style::integer(text).ok_or_else(|| "it must be a whole number".to_owned())
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("a log is text or json".to_owned()),
+    }
 }
 
 fn length(text: &str) -> Result<usize, String> {

@@ -59,11 +59,6 @@ const FEATURES: &[Feature] = &[
         ],
     },
     Feature {
-        what: "logging to syslog is not part of this release",
-        remedy: "Log to standard error, which systemd collects, or to a file with -l.",
-        flags: &[("syslog", &["s"], Value::Switch), ("remote_syslog", &["r"], Value::Text("url"))],
-    },
-    Feature {
         what: "there is no Go profiler in this server",
         remedy: "Use perf.",
         flags: &[("profile", &[], Value::Number("port"))],

@@ -77,6 +77,26 @@ impl std::fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+/// The flags as clap declares them, in the shape that a manual page and completions are made from:
+/// `refused` adds those that this release knows and refuses.
+#[must_use]
+pub fn declaration(refused: bool) -> clap::Command {
+    let command = Flags::command().name("ringbus").version(env!("CARGO_PKG_VERSION"));
+    let command = if refused { command.args(later::args()) } else { command };
+    command.disable_help_subcommand(true).mut_args(|arg| {
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let arg = arg.help(help.split_whitespace().collect::<Vec<_>>().join(" "));
+        if go_style::is_switch(&arg) { arg.action(clap::ArgAction::SetTrue) } else { arg }
+    })
+}
+
+/// Every name of a flag, as it is typed: `-p`, `--port`, `-DV`.
+#[must_use]
+pub fn spellings(arg: &clap::Arg) -> Vec<String> {
+    let dashes = |name: &str| if go_style::is_letters(name) { "-" } else { "--" };
+    go_style::names(arg).iter().map(|name| format!("{}{name}", dashes(name))).collect()
+}
+
 /// Reads a command line, `argv` without its first word.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Command lines and what they mean, or the line that refuses them.
 
 use super::*;
+use crate::observe::log::LogFormat;
 
 fn program(name: &str) -> Program {
     Program::from_argv0(Some(&OsString::from(name)))
@@ -157,13 +158,10 @@ fn what_cannot_be_read_is_refused_by_name() {
 #[test]
 fn features_of_later_releases_are_refused_and_never_ignored() {
     let jetstream = "JetStream is not part of this release. Start without it.";
-    let syslog = "logging to syslog is not part of this release. Log to standard error, which \
-                  systemd collects, or to a file with -l.";
     let cases = [
         ("-js", "-js", jetstream),
         ("--jetstream", "-jetstream", jetstream),
         ("-sd=/x", "-sd", jetstream),
-        ("-s", "-s", syslog),
     ];
     for (argv, flag, why) in cases {
         let expected = format!("ringbus: {flag} is not supported yet: {why}");
@@ -186,14 +184,11 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
         "--no_advertise",
         "--cluster_advertise x",
         "--connect_retries 1",
-        "--syslog",
-        "-r x",
-        "--remote_syslog x",
         "--profile 1",
     ] {
         assert!(refusal(argv).contains(" is not supported "), "{argv}");
     }
-    for argv in ["-js=false", "-ms 0", "--routes=", "--tls=false", "--log_size_limit 0"] {
+    for argv in ["-js=false", "-ms 0", "--routes=", "--tls=false"] {
         assert_eq!(flags(argv).port, None, "{argv}");
     }
     let hash = "$2a$11$V1qrpBVsNvOOiKxFKzqCoOrrJFyxZ1BTrTzYcGyGvkQWlYHeJ1p9W";
@@ -203,6 +198,13 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
         "{hashed}"
     );
     assert!(refusal(&format!("--auth {hash}")).contains("--auth is a bcrypt hash"));
+}
+
+#[test]
+fn a_log_is_text_or_json() {
+    assert_eq!(flags("--log-format json").log_format, Some(LogFormat::Json));
+    let refused = refusal("--log-format xml");
+    assert!(refused.starts_with("invalid value \"xml\" for flag -log-format: a log is text or"));
 }
 
 #[test]

@@ -84,8 +84,6 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["gateway"], "a gateway", Shape::Map(nested::GATEWAY), is_empty),
     feature(&["leaf", "leafnodes"], "the leaf node protocol", Shape::Map(nested::LEAF), is_empty),
     feature(&["jetstream"], "JetStream", Shape::Map(nested::JETSTREAM), is_disabled),
-    feature(&["syslog"], "logging to syslog", ANY, is_false),
-    feature(&["remote_syslog"], "logging to syslog", ANY, is_empty),
     feature(&["prof_port"], "a Go profiler", ANY, is_zero),
     feature(&["prof_block_rate"], "a Go profiler", ANY, is_zero),
     feature(&["proxy_protocol"], "the PROXY protocol", ANY, is_false),

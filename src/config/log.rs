@@ -6,7 +6,7 @@ use super::dump::Dump;
 use super::reader::Reader;
 use super::setting::Setting;
 use crate::cli::{Flags, Verbosity};
-use crate::observe::log::RotationOptions;
+use crate::observe::log::{Destination, LogFormat};
 
 /// The log.
 #[derive(Clone, Debug)]
@@ -27,6 +27,12 @@ pub struct Logging {
     pub file_bytes_max: Setting<Option<u64>>,
     /// How many such files are kept, the current one counted.
     pub files_max: Setting<Option<usize>>,
+    /// The syslog of this host instead of standard error.
+    pub syslog: Setting<bool>,
+    /// A syslog elsewhere.
+    pub remote_syslog: Setting<Option<String>>,
+    /// What a line is; only a flag can say.
+    pub format: LogFormat,
     /// Bytes of a message that a trace shows; `None` shows all.
     pub traced_len_max: Setting<Option<usize>>,
 }
@@ -60,6 +66,12 @@ impl Logging {
             files_max: Setting::new(0)
                 .or_file(reader.optional::<i64>(&["logfile_max_num", "log_max_num"]))
                 .map(|count| usize::try_from(count).ok().filter(|count| *count > 0)),
+            syslog: switch(false, reader.optional(&["syslog"])).or_flag("--syslog", flags.syslog),
+            remote_syslog: Setting::new(String::new())
+                .or_file(reader.optional(&["remote_syslog"]))
+                .or_flag("--remote_syslog", flags.remote_syslog.clone())
+                .map(|url| Some(url).filter(|url| !url.is_empty())),
+            format: flags.log_format.unwrap_or_default(),
             traced_len_max: Setting::new(0)
                 .or_file(traced_len)
                 .or_flag("--max_traced_msg_len", flag_len)
@@ -67,11 +79,19 @@ impl Logging {
         }
     }
 
-    /// When the log file is put aside, if ever.
+    /// Where the log goes: a file wins over a syslog elsewhere, and that over the one here.
     #[must_use]
-    pub fn rotation(&self) -> Option<RotationOptions> {
-        let bytes_max = (*self.file_bytes_max)?;
-        Some(RotationOptions { bytes_max, files_max: *self.files_max })
+    pub fn destination(&self) -> Destination {
+        match (&*self.file, &*self.remote_syslog) {
+            (Some(path), _) => Destination::File {
+                path: path.clone(),
+                size_max: *self.file_bytes_max,
+                files_max: *self.files_max,
+            },
+            (None, Some(url)) => Destination::RemoteSyslog(url.clone()),
+            (None, None) if *self.syslog => Destination::Syslog,
+            (None, None) => Destination::StandardError,
+        }
     }
 
     /// How much is logged.
@@ -91,6 +111,8 @@ impl Logging {
         dump.optional_path("log_file", file);
         dump.number_or_none("logfile_size_limit", file_bytes_max, "0");
         dump.number_or_none("logfile_max_num", files_max, "0");
+        dump.plain("syslog", &self.syslog);
+        dump.optional_text("remote_syslog", &self.remote_syslog);
         dump.number_or_none("max_traced_msg_len", traced_len_max, "0");
     }
 }

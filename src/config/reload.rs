@@ -70,6 +70,8 @@ pub(super) const FIXED: &[&str] = &[
     "port",
     "logfile_size_limit",
     "logfile_max_num",
+    "syslog",
+    "remote_syslog",
     "max_pending",
     "max_subscriptions",
     "max_subscription_tokens",

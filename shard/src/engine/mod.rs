@@ -12,6 +12,8 @@
 //! | [`view`](Sighting), [`history`](History) | connections as an operator sees them, and those that ended |
 
 mod command;
+#[cfg(test)]
+mod departures;
 mod exchange;
 mod history;
 mod peers;

@@ -16,13 +16,13 @@ use crate::ids::ShardId;
 use crate::interest::{Delta, MatchSet};
 use crate::limits::SPILL_BYTES_MAX;
 use crate::mesh::frame::{self, encode};
-use crate::mesh::{Batch, Doorbell, Endpoint, Frame, MessageFrame, Outbound};
+use crate::mesh::{Batch, Endpoint, Frame, MessageFrame};
 
 /// Batches taken from one lane in one turn: about a lane's worth of bytes.
 const BATCHES_PER_TURN: usize = 16;
 
-/// Batches taken from the lanes, and from which.
-pub type Taken = Vec<(ShardId, Batch)>;
+/// Batches taken from the lanes, and from which, in the order in which they are to be processed.
+pub type Taken = VecDeque<(ShardId, Batch)>;
 
 /// The other shards.
 pub struct Peers {
@@ -160,14 +160,9 @@ impl Peers {
             }
         }
         self.catch_up();
-        let doorbells = &self.endpoint.doorbells;
-        let asleep = |shard: &ShardId| doorbells.get(shard.index()).is_some_and(Doorbell::ring);
-        for (shard, lane) in ShardId::all(self.endpoint.to.len()).zip(&mut self.endpoint.to) {
-            if lane.as_mut().is_some_and(Outbound::publish) && asleep(&shard) {
-                wake.push(shard);
-            }
-        }
-        wake.extend(self.owed.drain(..).filter(asleep));
+        self.endpoint.publish(wake);
+        let endpoint = &self.endpoint;
+        wake.extend(self.owed.drain(..).filter(|shard| endpoint.ring(*shard)));
     }
 
     /// Moves spilled frames to their lane as far as there is room.
@@ -203,7 +198,7 @@ impl Peers {
             let Some(lane) = lane else { continue };
             for _ in 0..BATCHES_PER_TURN {
                 let Some(batch) = lane.messages.take() else { break };
-                taken.push((from, batch));
+                taken.push_back((from, batch));
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::event::{Event, What};
 use crate::ids::{ConnId, ShardId};
 use crate::interest::Delta;
 use crate::limits::{CLOSE_FLUSH, CLOSED_SUBSCRIPTIONS_MAX, LINGER};
-use crate::mesh::Endpoint;
+use crate::mesh::{Batch, Endpoint};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::session::{ClientSession, Flow, Halt, Peer};
@@ -41,11 +41,15 @@ pub struct Shard {
     ready: VecDeque<ConnId>,
     /// The last subject from each shard.
     memos: Vec<Memo>,
+    /// Batches that wait to be carried out, and how many bytes of the first are done.
     taken: Taken,
+    taken_done: usize,
     fired: Vec<(ConnId, TimerKind)>,
     commands: VecDeque<Command>,
     connections: usize,
     history: History,
+    /// The seat at which [`Self::on_shed`] goes on.
+    shed: usize,
 }
 
 /// A place for a connection, used again and again.
@@ -83,11 +87,13 @@ impl Shard {
             waiting_control: Vec::new(),
             ready: VecDeque::new(),
             memos: (0..shards).map(|_| Memo::default()).collect(),
-            taken: Vec::new(),
+            taken: Taken::new(),
+            taken_done: 0,
             fired: Vec::new(),
             commands: VecDeque::new(),
             connections: 0,
             history: History::new(shards),
+            shed: 0,
         }
     }
 
@@ -189,24 +195,42 @@ impl Shard {
         self.exchange.last_stalled = None;
     }
 
-    /// Carries out the batches that [`Self::on_mesh`] took.
+    /// Carries out the batches that [`Self::on_mesh`] took, until enough is queued for one turn;
+    /// the rest waits for the next.
     pub fn on_batches(&mut self, now: Now) {
-        let mut taken = std::mem::take(&mut self.taken);
-        for (from, batch) in taken.drain(..) {
-            for frame in batch.frames() {
-                let Some(memo) = self.memos.get_mut(from.index()) else { continue };
-                match self.exchange.arrive(memo, &frame) {
-                    Answer::None => {}
-                    Answer::Behind(conn) => self.with_session(now, conn, |session, _| {
-                        session.receivers_behind(now, from);
-                        Flow::Next
-                    }),
-                }
-            }
-            self.exchange.peers.give_back(from, batch);
+        while let Some((from, batch)) = self.taken.pop_front() {
+            let left = self.on_batch(now, from, &batch);
             self.settle(now);
+            if left > 0 {
+                self.taken_done = batch.len() - left;
+                self.taken.push_front((from, batch));
+                return;
+            }
+            self.taken_done = 0;
+            self.exchange.peers.give_back(from, batch);
+            if self.output_is_due() {
+                return;
+            }
         }
-        self.taken = taken;
+    }
+
+    /// Returns how many bytes of the batch are left.
+    fn on_batch(&mut self, now: Now, from: ShardId, batch: &Batch) -> usize {
+        let mut frames = batch.frames(self.taken_done);
+        for frame in frames.by_ref() {
+            let Some(memo) = self.memos.get_mut(from.index()) else { continue };
+            match self.exchange.arrive(memo, &frame) {
+                Answer::None => {}
+                Answer::Behind(conn) => self.with_session(now, conn, |session, _| {
+                    session.receivers_behind(now, from);
+                    Flow::Next
+                }),
+            }
+            if self.output_is_due() {
+                break;
+            }
+        }
+        frames.len()
     }
 
     /// Time has passed: what is due is done.
@@ -259,7 +283,7 @@ impl Shard {
     }
 
     /// Lets sessions go on that waited for what may be there now. False if none is left that could
-    /// go on at once.
+    /// go on at once, and no batch.
     pub fn on_turn(&mut self, now: Now) -> bool {
         for index in 0..self.waiting.len() {
             let shard = ShardId::new(u16::try_from(index).unwrap_or(u16::MAX));
@@ -276,7 +300,7 @@ impl Shard {
         if let Some(conn) = self.ready.pop_front() {
             self.resume_all(now, [conn]);
         }
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.taken.is_empty()
     }
 
     fn resume_all(&mut self, now: Now, conns: impl IntoIterator<Item = ConnId>) {
@@ -290,6 +314,25 @@ impl Shard {
         for seat in &mut self.seats {
             if let Some(session) = &seat.session {
                 session.lame_duck(&mut self.exchange);
+            }
+        }
+    }
+
+    /// Some of the connections are to go, as many as `count`: they are closed as if the server
+    /// stopped.
+    pub fn on_shed(&mut self, now: Now, count: usize) {
+        let mut left = count;
+        // Each call goes on where the last one ended: all of them together look at a seat once.
+        for _ in 0..self.seats.len() {
+            if left == 0 {
+                return;
+            }
+            let seat = self.seats.get(self.shed % self.seats.len());
+            self.shed += 1;
+            let open = seat.filter(|seat| seat.end == End::Open);
+            if let Some(conn) = open.and_then(|seat| Some(seat.session.as_ref()?.conn())) {
+                self.close(now, conn, CloseReason::ServerShutdown);
+                left -= 1;
             }
         }
     }

@@ -10,8 +10,9 @@ use crate::clock::Now;
 use crate::error::CloseReason;
 use crate::event::What;
 use crate::ids::{ClientId, ConnId};
-use crate::limits::{CLOSE_FLUSH, LINGER, Limits};
-use crate::mesh::mesh;
+use crate::interest::Delta;
+use crate::limits::{CLOSE_FLUSH, LINGER, Limits, TURN_OUTPUT_BYTES_MAX};
+use crate::mesh::{Endpoint, mesh};
 use crate::options::{Authenticator, Grant, Open, Options};
 use crate::session::Peer;
 use crate::wire::connect::ConnectOptions;
@@ -45,11 +46,33 @@ impl Scene {
     }
 
     fn with(limits: Limits, authenticator: Arc<dyn Authenticator>) -> Self {
+        Self::at(mesh(1).pop().unwrap(), limits, authenticator)
+    }
+
+    fn at(
+        endpoint: Endpoint<Delta>,
+        limits: Limits,
+        authenticator: Arc<dyn Authenticator>,
+    ) -> Self {
         let info = Info { headers: true, ..Info::default() };
         let options = Options { info, limits, authenticator, trace: false, traced_payload_max: 0 };
-        let endpoint = mesh(1).pop().unwrap();
         let shard = Shard::new(Arc::new(options), endpoint, Now::ZERO, 7);
         Self { shard, now: Now::ZERO, clients: 0 }
+    }
+
+    /// Clients that want everything on `wide`.
+    fn wide(&mut self, count: usize) -> Vec<ConnId> {
+        let mut conns = Vec::new();
+        for _ in 0..count {
+            let conn = self.client();
+            self.says(conn, "SUB wide 1\r\n");
+            conns.push(conn);
+        }
+        conns
+    }
+
+    fn queued(&self, conns: &[ConnId]) -> usize {
+        conns.iter().map(|conn| self.shard.outbox(*conn).unwrap().queued()).sum()
     }
 
     fn open(&mut self) -> ConnId {
@@ -235,6 +258,20 @@ fn more_than_may_wait_ends_the_receiver_and_not_the_publisher() {
 }
 
 #[test]
+fn a_publisher_waits_for_receivers_that_are_behind_unless_told_not_to() {
+    for (stalls, counted) in [(true, 1), (false, 0)] {
+        let mut scene = Scene::new(Limits { pending: 1000, stalls, ..Limits::default() });
+        let (slow, publisher) = (scene.client(), scene.client());
+        scene.says(slow, "SUB flood 1\r\n");
+        let message = format!("PUB flood 100\r\n{}\r\n", "x".repeat(100));
+        scene.says(publisher, &message.repeat(7));
+        scene.says(publisher, &message);
+        assert_eq!(scene.shard.stats().stalls, counted, "stalls: {stalls}");
+        assert!(scene.ended().is_empty());
+    }
+}
+
+#[test]
 fn an_error_is_written_and_the_peer_may_hang_up_first() {
     let mut scene = Scene::new(Limits::default());
     let conn = scene.client();
@@ -285,4 +322,56 @@ fn a_shutdown_writes_what_waits_and_closes_everybody() {
     assert!(scene.hears(busy).starts_with("PONG\r\n"));
     assert_eq!(scene.commands(), [Command::Finish(busy)]);
     assert_eq!(scene.ended(), [CloseReason::ServerShutdown; 2]);
+}
+
+/// 100 messages to 1000 receivers, 48 MB in all.
+const WIDE: usize = 1000;
+const WIDE_MSGS: usize = 100;
+
+fn wide_messages() -> String {
+    format!("PUB wide 480\r\n{}\r\n", "x".repeat(480)).repeat(WIDE_MSGS)
+}
+
+/// What waits is written turn by turn, and never more than a turn may queue. Returns how many turns
+/// that took.
+fn write_by_turns(scene: &mut Scene, receivers: &[ConnId]) -> usize {
+    let wanted = WIDE * WIDE_MSGS * "MSG wide 1 480\r\n\r\n".len() + WIDE * WIDE_MSGS * 480;
+    let (mut total, mut turns) = (0, 0);
+    while total < wanted {
+        turns += 1;
+        let queued = scene.queued(receivers);
+        assert!(queued <= TURN_OUTPUT_BYTES_MAX + WIDE * 500, "{queued} bytes at once");
+        assert!(queued > 0, "{total} of {wanted} bytes came");
+        total += queued;
+        receivers.iter().for_each(|conn| drop(scene.hears(*conn)));
+        scene.shard.on_batches(scene.now);
+        scene.shard.on_turn(scene.now);
+        scene.shard.commit(&mut Vec::new());
+    }
+    assert!(!scene.shard.on_turn(scene.now), "nothing is left to do");
+    turns
+}
+
+#[test]
+fn a_wide_fan_out_is_written_before_it_fills_the_memory() {
+    let mut scene = Scene::new(Limits::default());
+    let receivers = scene.wide(WIDE);
+    let publisher = scene.client();
+    scene.says(publisher, &wide_messages());
+    assert!(write_by_turns(&mut scene, &receivers) > 1);
+}
+
+#[test]
+fn a_wide_fan_out_from_another_shard_is_written_before_it_fills_the_memory() {
+    let mut endpoints = mesh(2).into_iter();
+    let mut there = Scene::at(endpoints.next().unwrap(), Limits::default(), Arc::new(Open));
+    let mut here = Scene::at(endpoints.next().unwrap(), Limits::default(), Arc::new(Open));
+    let receivers = here.wide(WIDE);
+    there.shard.on_mesh();
+    let publisher = there.client();
+    there.says(publisher, &wide_messages());
+    here.shard.on_mesh();
+    here.shard.on_batches(here.now);
+    assert!(here.shard.on_turn(here.now), "the turn is over, the batch is not");
+    assert!(write_by_turns(&mut here, &receivers) > 1);
 }

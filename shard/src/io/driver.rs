@@ -23,6 +23,7 @@ use super::inspect::{Look, Sight};
 use super::listen::Acceptor;
 use super::pace::Pace;
 use super::placement::{Loads, Newcomer};
+use super::pulse::Pulse;
 use super::socket_ring::{Completion, Outcome, SocketRing, Token};
 use super::sockets::Sockets;
 use super::wake::Waker;
@@ -31,7 +32,7 @@ use super::wake::Waker;
 /// mesh, the clock and the writes get their share.
 const COMPLETIONS_PER_TURN: usize = 256;
 
-/// Written to one socket in one visit before others get theirs.
+/// Written to one socket in one visit before others get theirs, input too.
 const VISIT_BYTES: usize = 4 << 20;
 
 /// What a driver is made of.
@@ -48,6 +49,8 @@ pub(super) struct Parts {
     pub(super) acceptor: Option<Acceptor>,
     /// How long to look for work before sleeping.
     pub(super) spin: Duration,
+    /// Shows that this shard turns.
+    pub(super) pulse: Pulse,
 }
 
 /// Drives one shard.
@@ -58,6 +61,8 @@ pub(super) struct Driver {
     completions: Vec<Completion>,
     wake: Vec<ShardId>,
     pace: Pace,
+    /// Connections that have had their share of a visit and have more.
+    unfinished: Vec<ConnId>,
     /// When the process wants to be gone, once it does.
     stop: Option<Now>,
 }
@@ -72,6 +77,7 @@ impl Driver {
             completions: Vec::with_capacity(COMPLETIONS_PER_TURN),
             wake: Vec::new(),
             pace: Pace::default(),
+            unfinished: Vec::new(),
             stop: None,
         };
         driver.watch();
@@ -123,6 +129,8 @@ impl Driver {
     fn turn(&mut self) -> bool {
         let now = self.parts.clock.now();
         self.pace.works(now);
+        self.sockets.submitted(&mut self.ring);
+        self.parts.pulse.beat(now);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
         // Interest that was told before any of this input was sent is known from here on.
@@ -251,6 +259,7 @@ impl Driver {
                     self.refuse_newcomers();
                     self.parts.shard.on_lame_duck();
                 }
+                Order::Shed(count) => self.parts.shard.on_shed(now, count),
                 Order::Stop(grace) => {
                     self.refuse_newcomers();
                     self.stop = Some(now.after(grace));
@@ -286,6 +295,9 @@ impl Driver {
         while let Some(conn) = self.parts.shard.take_dirty() {
             self.visit(now, conn);
         }
+        for conn in self.unfinished.drain(..) {
+            self.parts.shard.on_writable(conn);
+        }
         self.parts.shard.flushed();
     }
 
@@ -304,7 +316,7 @@ impl Driver {
                     total += count;
                     self.parts.shard.on_written(now, conn, count);
                     if total >= VISIT_BYTES {
-                        self.parts.shard.on_writable(conn);
+                        self.unfinished.push(conn);
                         return;
                     }
                 }
@@ -330,7 +342,7 @@ impl Driver {
                 Command::Resume(conn) => self.sockets.resume(&mut self.ring, conn),
                 Command::Finish(conn) => self.sockets.finish(conn),
                 Command::Close(conn) => {
-                    let counted = self.sockets.close(conn);
+                    let counted = self.sockets.close(&mut self.ring, conn);
                     self.parts.shard.on_released(conn);
                     if counted {
                         self.parts.loads.remove(self.parts.me);
@@ -357,7 +369,8 @@ impl Driver {
         let mut timeout = self.parts.shard.next_deadline(now);
         let acceptor = self.parts.acceptor.as_ref().and_then(|acceptor| acceptor.retry_in(now));
         let stop = self.stop.map(|deadline| deadline.since(now));
-        for other in [acceptor, stop].into_iter().flatten() {
+        let pulse = self.parts.pulse.rest();
+        for other in [acceptor, stop, pulse].into_iter().flatten() {
             timeout = Some(timeout.map_or(other, |timeout| timeout.min(other)));
         }
         if !self.parts.shard.may_sleep() {

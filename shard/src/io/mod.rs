@@ -12,6 +12,7 @@
 //! | [`wake`] | waking a shard that sleeps |
 //! | [`inspect`] | looking into shards from outside |
 //! | [`pace`] | what a driver does with its time |
+//! | [`pulse`] | whether every shard turns |
 //! | [`clock`] | reading the clock |
 //! | [`probe`] | whether this host offers all that |
 
@@ -24,6 +25,7 @@ mod inspect;
 mod listen;
 mod pace;
 mod placement;
+mod pulse;
 #[expect(unsafe_code, reason = "memory that the kernel writes into")]
 pub mod probe;
 #[expect(unsafe_code, reason = "requests to the kernel")]
@@ -44,6 +46,8 @@ pub use spawn::{Running, StartOptions, start};
 pub(crate) enum Order {
     /// Take no new clients, and tell those that are here.
     LameDuck,
+    /// Close so many connections.
+    Shed(usize),
     /// Close all connections and end, within that time.
     Stop(Duration),
     /// Show itself to somebody.

@@ -39,6 +39,11 @@ impl Loads {
         Self { connections: (0..shards).map(|_| AtomicUsize::new(0)).collect() }
     }
 
+    /// Connections by shard.
+    pub(super) fn each(&self) -> Vec<usize> {
+        self.connections.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+
     /// Connections of the process.
     pub(super) fn total(&self) -> usize {
         self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()

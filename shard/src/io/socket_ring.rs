@@ -175,6 +175,11 @@ impl SocketRing {
         pending || !self.ring.completion().is_empty()
     }
 
+    /// Whether the kernel has seen all that was asked for.
+    pub(super) fn is_submitted(&mut self) -> bool {
+        self.ring.submission().is_empty()
+    }
+
     /// Submits what was asked for and lets what has arrived complete, without waiting.
     pub(super) fn poll(&mut self) -> io::Result<()> {
         let mut queue = self.ring.submission();

@@ -25,6 +25,10 @@ struct Socket {
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     table: Vec<Option<Socket>>,
+    /// Closed while the ring had requests that the kernel has not seen. A request names its socket
+    /// by number, and the number of a closed one is given out again at once, perhaps to a
+    /// connection of another shard, whose bytes would then be received here.
+    departed: Vec<OwnedFd>,
 }
 
 impl Sockets {
@@ -102,11 +106,55 @@ impl Sockets {
 
     /// Lets go of a socket. What the ring still does for it holds it open until that has ended,
     /// so it is shut down first. Returns whether it was counted.
-    pub(super) fn close(&mut self, conn: ConnId) -> bool {
+    pub(super) fn close(&mut self, ring: &mut SocketRing, conn: ConnId) -> bool {
         let Some(entry) = self.table.get_mut(conn.slot() as usize) else { return false };
         let Some(socket) = entry.take_if(|socket| socket.conn == conn) else { return false };
-        // A socket that is gone already needs no farewell.
+        // One that is not connected any more is what is wanted.
         let _ = shutdown(&socket.fd, Shutdown::Both);
+        if !ring.is_submitted() {
+            self.departed.push(socket.fd);
+        }
         socket.counted
+    }
+
+    /// The kernel was given all requests: it looks up no number of a closed socket any more.
+    pub(super) fn submitted(&mut self, ring: &mut SocketRing) {
+        if !self.departed.is_empty() && ring.is_submitted() {
+            self.departed.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_request_never_meets_another_socket_under_the_number_of_its_own() {
+        let conn = ConnId::new(3, 5);
+        let mut ring = SocketRing::new().unwrap();
+        let mut sockets = Sockets::default();
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let number = server.as_raw_fd();
+        sockets.open(&mut ring, conn, server.into(), true);
+        sockets.close(&mut ring, conn);
+        assert!(sockets.fd(conn).is_none());
+
+        let (mut other, theirs) = UnixStream::pair().unwrap();
+        let theirs = rustix::io::fcntl_dupfd_cloexec(theirs, number).unwrap();
+        let mut theirs = UnixStream::from(theirs);
+        other.write_all(b"for somebody else").unwrap();
+        ring.poll().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 32];
+        assert_eq!(theirs.read(&mut bytes).unwrap(), 17);
+
+        sockets.submitted(&mut ring);
+        assert!(sockets.departed.is_empty());
+        assert_eq!(client.read(&mut bytes).unwrap(), 0);
     }
 }

@@ -20,6 +20,7 @@ use super::driver::{Driver, Parts};
 use super::inspect::Inspector;
 use super::listen::Acceptor;
 use super::placement::{self, Loads, Placement};
+use super::pulse::{Pulse, Pulses};
 use super::wake::Waker;
 use super::{Order, StartError};
 
@@ -40,6 +41,8 @@ pub struct StartOptions {
     pub options: Options,
     /// How long a shard looks for work before it sleeps. Zero unless cores are to spare.
     pub spin: Duration,
+    /// The longest that a shard sleeps, if somebody watches whether it turns.
+    pub rest: Option<Duration>,
     /// Makes the place where a shard reports what happened.
     pub events: Box<dyn Fn(ShardId) -> Box<dyn EventSink + Send>>,
 }
@@ -47,6 +50,9 @@ pub struct StartOptions {
 /// A process that serves clients, until it is stopped.
 pub struct Running {
     loads: Arc<Loads>,
+    pulses: Pulses,
+    /// Connections of each shard that are to be shed, once there is a lame duck.
+    to_shed: Vec<usize>,
     inspector: Inspector,
     executors: Vec<ExecutorJoinHandle<()>>,
 }
@@ -71,11 +77,14 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
     let (senders, receivers) = placement::lanes(shards);
     let endpoints = mesh::mesh::<Delta>(shards);
     let clock = Clock::start();
+    let pulses = Pulses::new(shards, start.rest);
     let (ready, started) = bounded(shards);
     let mut listener = Some((start.listener, senders));
     let (orders, receivers_of_orders): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded()).unzip();
     let mut running = Running {
         loads: Arc::clone(&loads),
+        pulses: pulses.clone(),
+        to_shed: Vec::new(),
         inspector: Inspector { orders: orders.into(), wakers: Arc::clone(&wakers), clock },
         executors: Vec::new(),
     };
@@ -98,6 +107,7 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
             loads: Arc::clone(&loads),
             events: (start.events)(me),
             spin: start.spin,
+            pulse: pulses.of(me),
         };
         let ready = ready.clone();
         let executor = LocalExecutorBuilder::new(Pinning::Fixed(core))
@@ -131,6 +141,7 @@ struct World {
     loads: Arc<Loads>,
     events: Box<dyn EventSink + Send>,
     spin: Duration,
+    pulse: Pulse,
 }
 
 /// The life of one shard, on its own thread.
@@ -151,6 +162,7 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
         events: world.events,
         acceptor: seed.acceptor,
         spin: world.spin,
+        pulse: world.pulse,
     };
     // Whoever started this shard waits for the outcome.
     match Driver::new(parts) {
@@ -166,10 +178,16 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
 
 impl Running {
     fn order(&self, order: impl Fn() -> Order) {
+        for shard in 0..self.inspector.shards() {
+            self.tell(shard, order());
+        }
+    }
+
+    fn tell(&self, shard: usize, order: Order) {
         let Inspector { orders, wakers, .. } = &self.inspector;
-        for (orders, waker) in orders.iter().zip(wakers.iter()) {
+        if let (Some(orders), Some(waker)) = (orders.get(shard), wakers.get(shard)) {
             // A shard that has ended obeys no more.
-            let _ = orders.send(order());
+            let _ = orders.send(order);
             waker.wake();
         }
     }
@@ -186,9 +204,32 @@ impl Running {
         self.loads.total()
     }
 
+    /// How long it is ago that the slowest shard turned. None that works or sleeps as it should
+    /// takes much longer than [`StartOptions::rest`].
+    #[must_use]
+    pub fn slowest_turn(&self) -> Duration {
+        self.inspector.now().since(self.pulses.oldest())
+    }
+
     /// No new clients; those that are here are told to go elsewhere.
-    pub fn lame_duck(&self) {
+    pub fn lame_duck(&mut self) {
         self.order(|| Order::LameDuck);
+        self.to_shed = self.loads.each();
+    }
+
+    /// Closes that many of the connections that were there when the lame duck began, from the
+    /// shards that have the most of them left.
+    pub fn shed(&mut self, count: usize) {
+        let mut orders = vec![0; self.to_shed.len()];
+        for _ in 0..count {
+            let most = self.to_shed.iter_mut().zip(&mut orders).max_by_key(|(left, _)| **left);
+            let Some((left, order)) = most.filter(|(left, _)| **left > 0) else { break };
+            *left -= 1;
+            *order += 1;
+        }
+        for (shard, count) in orders.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            self.tell(shard, Order::Shed(count));
+        }
     }
 
     /// Closes every connection, writes what waits for it for at most `grace`, and ends all shards.

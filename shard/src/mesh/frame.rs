@@ -294,6 +294,20 @@ pub struct Frames<'a> {
     rest: &'a [u8],
 }
 
+impl Frames<'_> {
+    /// Bytes of the frames that are left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Whether no frame is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
 impl<'a> Iterator for Frames<'a> {
     type Item = Frame<'a>;
 

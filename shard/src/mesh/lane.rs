@@ -30,10 +30,10 @@ const KEPT_BUFFER_MAX: usize = 2 * BATCH_BYTES;
 pub struct Batch(Vec<u8>);
 
 impl Batch {
-    /// The frames in it, in order; they borrow from it.
+    /// The frames in it behind the first `done` bytes, in order; they borrow from it.
     #[must_use]
-    pub fn frames(&self) -> Frames<'_> {
-        frame::decode(&self.0)
+    pub fn frames(&self, done: usize) -> Frames<'_> {
+        frame::decode(self.0.get(done..).unwrap_or_default())
     }
 
     /// Bytes of all its frames.

@@ -7,10 +7,10 @@
 //!
 //! What must hold, for whatever drives a shard:
 //!
-//! - **Interest before messages.** [`Outbound::publish`] shows control frames first. A receiver
-//!   takes a batch, then drains all control lanes, then looks into the batch.
-//! - **Publish, then ring.** If `publish`, `release` or `give_back` returns true, ring the other
-//!   shard's doorbell; if that returns true too, wake it.
+//! - **Interest before messages.** [`Endpoint::publish`] shows control frames first, to everybody. A
+//!   receiver takes a batch, then drains all control lanes, then looks into the batch.
+//! - **Publish, then ring.** [`Endpoint::publish`] says whom to wake. If `release` or `give_back`
+//!   returns true, ring the other shard's doorbell; if that returns true too, wake it.
 //! - **Announce, look, sleep.** A shard that has nothing to do calls `announce_sleep` on its own
 //!   doorbell, then [`Endpoint::may_sleep`], and sleeps only if that is true. Awake again, for
 //!   whatever reason, it calls `awake`, drains its lanes, publishes (also what an earlier `publish`
@@ -144,15 +144,6 @@ fn lanes<C: Send>(capacity: Capacity) -> (Outbound<C>, Inbound<C>) {
 }
 
 impl<C: Send> Outbound<C> {
-    /// Shows the receiver everything pushed and appended, control frames first. True if there was
-    /// anything: ring its doorbell.
-    #[must_use = "if true, the receiving shard's doorbell must be rung"]
-    #[inline]
-    pub fn publish(&mut self) -> bool {
-        let control = self.control.publish();
-        self.messages.publish() || control
-    }
-
     /// See [`ControlSender::unblocked`] and [`MessageSender::unblocked`]. Both are always asked:
     /// asking is also how a lane learns to ring.
     fn unblocked(&mut self) -> bool {
@@ -170,6 +161,26 @@ impl<C: Send> Inbound<C> {
 }
 
 impl<C: Send> Endpoint<C> {
+    /// Shows the other shards everything pushed and appended, and adds those that must be woken to
+    /// `wake`.
+    ///
+    /// All control lanes come before the first message lane: what a message brings about on the
+    /// shard that gets it may reach a third one before this call ends.
+    pub fn publish(&mut self, wake: &mut Vec<ShardId>) {
+        let Self { to, doorbells, .. } = self;
+        let asleep = |shard: ShardId| doorbells[shard.index()].ring();
+        for (shard, lane) in ShardId::all(to.len()).zip(to.iter_mut()) {
+            if lane.as_mut().is_some_and(|lane| lane.control.publish()) && asleep(shard) {
+                wake.push(shard);
+            }
+        }
+        for (shard, lane) in ShardId::all(to.len()).zip(to.iter_mut()) {
+            if lane.as_mut().is_some_and(|lane| lane.messages.publish()) && asleep(shard) {
+                wake.push(shard);
+            }
+        }
+    }
+
     /// After `announce_sleep` on our own doorbell: whether no lane has anything for us, neither
     /// frames nor the room we wait for. Then whoever brings some will ring.
     pub fn may_sleep(&mut self) -> bool {

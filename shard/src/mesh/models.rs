@@ -10,7 +10,10 @@ use loom::thread;
 
 use super::control::control_lane;
 use super::doorbell::Doorbell;
+use super::frame::Frame;
 use super::ring::{Consumer, Producer, ring, ring_at};
+use super::{Capacity, mesh_of};
+use crate::ids::ConnId;
 
 /// Pops, waiting for a value.
 fn pop_soon<T: Send>(consumer: &mut Consumer<T>) -> T {
@@ -257,5 +260,38 @@ fn interest_is_seen_before_messages_of_others_who_were_told() {
         }
         first.join().unwrap();
         second.join().unwrap();
+    });
+}
+
+/// The same with the lanes of a real mesh: the first shard subscribes and tells the second by a
+/// message, all in one turn. Those interleavings with up to two preemptions are tried.
+#[test]
+fn a_turn_shows_interest_to_everybody_before_a_message_to_anybody() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let capacity = Capacity { control_frames: 1, lane_bytes: 1 << 10 };
+        let mut endpoints = mesh_of::<&str>(3, capacity).into_iter();
+        let [mut first, mut second, mut third] = std::array::from_fn(|_| endpoints.next().unwrap());
+        let message = Frame::Stalled { conn: ConnId::new(1, 0) };
+        let subscribes = thread::spawn(move || {
+            for lane in first.to.iter_mut().flatten() {
+                assert!(lane.control.push("interest").is_ok());
+            }
+            first.to[1].as_mut().unwrap().messages.append(&message);
+            first.publish(&mut Vec::new());
+        });
+        let passes_on = thread::spawn(move || {
+            let told = second.from[0].as_mut().unwrap().messages.take();
+            if told.is_some() {
+                second.to[2].as_mut().unwrap().messages.append(&message);
+                second.publish(&mut Vec::new());
+            }
+        });
+        if third.from[1].as_mut().unwrap().messages.take().is_some() {
+            assert_eq!(third.from[0].as_mut().unwrap().control.pop(), Some("interest"));
+        }
+        subscribes.join().unwrap();
+        passes_on.join().unwrap();
     });
 }

@@ -52,6 +52,9 @@ impl ClientSession {
         if self.phase == Phase::Connected && self.connect.protocol >= 1 {
             let mut info = self.info(exchange);
             info.lame_duck = true;
+            // Addresses of this server would bring clients back; it knows of no others yet.
+            info.connect_urls.clear();
+            info.ws_connect_urls.clear();
             self.tell_info(exchange, &info);
         }
     }

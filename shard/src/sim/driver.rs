@@ -92,6 +92,8 @@ pub(super) struct Driver {
     links: BTreeMap<u32, Link>,
     newcomers: VecDeque<usize>,
     inputs: VecDeque<Input>,
+    /// Connections that have had their share of a visit and have more.
+    unfinished: Vec<ConnId>,
     /// Connections closed for a write deadline, and for how long they had not kept up.
     pub(super) deadlines: Vec<(usize, std::time::Duration)>,
 }
@@ -107,6 +109,7 @@ impl Driver {
             links: BTreeMap::new(),
             newcomers: VecDeque::new(),
             inputs: VecDeque::new(),
+            unfinished: Vec::new(),
             deadlines: Vec::new(),
         }
     }
@@ -213,7 +216,7 @@ impl Driver {
                     Stage::Write
                 }
                 None => {
-                    self.shard.flushed();
+                    self.flushed();
                     Stage::Command
                 }
             },
@@ -274,7 +277,7 @@ impl Driver {
                     while let Some(conn) = self.shard.take_dirty() {
                         self.visit(around, conn);
                     }
-                    self.shard.flushed();
+                    self.flushed();
                 }
             }
             Input::HungUp(conn, reason) => self.shard.on_hang_up(around.now, conn, reason),
@@ -317,7 +320,7 @@ impl Driver {
                     total += count;
                     self.shard.on_written(around.now, conn, count);
                     if total >= VISIT_BYTES {
-                        self.shard.on_writable(conn);
+                        self.unfinished.push(conn);
                         return;
                     }
                 }
@@ -339,6 +342,14 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Every dirty connection was visited.
+    fn flushed(&mut self) {
+        for conn in self.unfinished.drain(..) {
+            self.shard.on_writable(conn);
+        }
+        self.shard.flushed();
     }
 
     fn command(&mut self, around: &mut Surroundings<'_>) {

@@ -7,6 +7,7 @@ use ringbus_shard::options::Authenticator as _;
 
 use super::*;
 use crate::cli::{self, Invocation, Program};
+use crate::observe::log::Destination;
 
 fn settings(config: &str, argv: &str) -> Settings {
     let words: Vec<OsString> = argv.split_whitespace().map(Into::into).collect();
@@ -54,6 +55,25 @@ fn an_empty_flag_asks_for_the_default() {
     assert_eq!(*merged.life.pid_file, None);
     assert_eq!(*merged.life.ports_file_dir, None);
     assert_eq!(*merged.log.traced_len_max, None);
+}
+
+#[test]
+fn a_log_goes_to_one_place() {
+    let file = |size_max, files_max| Destination::File { path: "f".into(), size_max, files_max };
+    let remote = |url: &str| Destination::RemoteSyslog(url.to_owned());
+    for (config, argv, expected) in [
+        ("", "", Destination::StandardError),
+        ("", "-s", Destination::Syslog),
+        ("syslog: true", "", Destination::Syslog),
+        ("syslog: true", "-s=false -r=", Destination::StandardError),
+        ("remote_syslog: \"udp://h:514\"", "-s", remote("udp://h:514")),
+        ("syslog: true", "-r tcp://h:1", remote("tcp://h:1")),
+        ("syslog: true, remote_syslog: \"udp://h:514\"", "-l f", file(None, None)),
+        ("log_file: f, logfile_max_num: 3", "--log_size_limit 9", file(Some(9), Some(3))),
+        ("log_file: f", "--log_size_limit -1", file(None, None)),
+    ] {
+        assert_eq!(settings(config, argv).log.destination(), expected, "{config} {argv}");
+    }
 }
 
 #[test]
@@ -141,7 +161,7 @@ fn the_dump_shows_every_setting_and_no_secret() {
         assert!(lines.contains(&line), "{line} is not in\n{dump}");
     }
     assert!(!dump.contains("s3cr3t"));
-    assert_eq!(lines.len(), 41, "{dump}");
+    assert_eq!(lines.len(), 43, "{dump}");
 }
 
 #[test]

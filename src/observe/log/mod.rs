@@ -6,31 +6,37 @@
 //! never stalls a shard: beyond [`QUEUE_BYTES_MAX`] lines are dropped, counted, and the gap is
 //! reported.
 //!
-//! Invariant: one event is one line. Control characters in a message are escaped, so that nothing a
-//! client sends can forge a line or reach a terminal.
+//! | file | what |
+//! | --- | --- |
+//! | `format` | what a line looks like |
+//! | `sink` | where lines go |
+//! | `file` | a file that is put aside when it is large |
+//! | `syslog` | the syslog of this host or another |
 
-mod rotation;
+mod file;
+mod format;
+mod sink;
+mod syslog;
 
 use std::fmt::{self, Write as _};
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-pub use self::rotation::RotationOptions;
-use self::rotation::{Rotated, RotatingFile};
 use crate::cli::Verbosity;
+use crate::listen::reason;
+
+use self::format::{Label, Line};
+use self::sink::Sink;
 
 /// Target of the event that ends the process: `error!(target: FATAL, "…")` is logged as `[FTL]`.
 pub const FATAL: &str = "ringbus::fatal";
@@ -41,66 +47,55 @@ pub const QUEUE_BYTES_MAX: usize = 4 << 20;
 /// What a waiting line costs besides its text.
 const LINE_OVERHEAD: usize = 64;
 
-/// Lines are written together up to this many bytes.
-const BATCH_BYTES: usize = 64 << 10;
-
 /// Longest time that the end of the process waits for a sink that does not take its lines.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How a line is introduced.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Label {
-    Information,
-    Debug,
-    Warning,
-    Error,
-    Fatal,
-    Trace,
+/// Where lines go.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Destination {
+    /// Standard error, which systemd collects.
+    #[default]
+    StandardError,
+    /// A file.
+    File {
+        /// Its name.
+        path: PathBuf,
+        /// The file is put aside once it has more bytes than this.
+        size_max: Option<u64>,
+        /// This file and those put aside are at most so many.
+        files_max: Option<usize>,
+    },
+    /// The syslog of this host.
+    Syslog,
+    /// A syslog elsewhere: `udp://host:port`, `tcp://host:port` or `unix:///path`.
+    RemoteSyslog(String),
 }
 
-impl Label {
-    fn of(metadata: &Metadata<'_>) -> Self {
-        match *metadata.level() {
-            _ if metadata.target() == FATAL => Self::Fatal,
-            tracing::Level::ERROR => Self::Error,
-            tracing::Level::WARN => Self::Warning,
-            tracing::Level::INFO => Self::Information,
-            tracing::Level::DEBUG => Self::Debug,
-            tracing::Level::TRACE => Self::Trace,
-        }
-    }
-
-    const fn text(self, colored: bool) -> &'static str {
-        match (self, colored) {
-            (Self::Information, false) => "[INF] ",
-            (Self::Debug, false) => "[DBG] ",
-            (Self::Warning, false) => "[WRN] ",
-            (Self::Error, false) => "[ERR] ",
-            (Self::Fatal, false) => "[FTL] ",
-            (Self::Trace, false) => "[TRC] ",
-            (Self::Information, true) => "[\x1b[32mINF\x1b[0m] ",
-            (Self::Debug, true) => "[\x1b[36mDBG\x1b[0m] ",
-            (Self::Warning, true) => "[\x1b[0;93mWRN\x1b[0m] ",
-            (Self::Error, true) => "[\x1b[31mERR\x1b[0m] ",
-            (Self::Fatal, true) => "[\x1b[31mFTL\x1b[0m] ",
-            (Self::Trace, true) => "[\x1b[33mTRC\x1b[0m] ",
-        }
-    }
+/// What a line is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LogFormat {
+    /// As nats-server writes it.
+    #[default]
+    Text,
+    /// An object of JSON.
+    Json,
 }
 
 /// What the log looks like and where it goes.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
-    /// A file, or standard error.
-    pub file: Option<PathBuf>,
-    /// Whether that file is put aside when it is full.
-    pub rotation: Option<RotationOptions>,
+    /// Where lines go.
+    pub destination: Destination,
+    /// What a line is; syslog has a form of its own.
+    pub format: LogFormat,
     /// Whether lines carry the time.
     pub time: bool,
     /// Whether that is UTC instead of local time.
     pub utc: bool,
     /// Which events are logged.
     pub verbosity: Verbosity,
+    /// What the program is called, for syslog.
+    pub program: String,
 }
 
 /// What the log thread is told.
@@ -110,12 +105,6 @@ enum Task {
     Reopen(Sender<io::Result<()>>),
     /// Answer when everything before this is written.
     Flush(Sender<()>),
-}
-
-struct Line {
-    at: Timestamp,
-    label: Label,
-    text: String,
 }
 
 /// Shared by the threads that log and the one that writes.
@@ -138,25 +127,22 @@ impl Log {
     /// Opens the sink and starts the log thread, which inherits the signal mask of the caller.
     ///
     /// # Errors
-    /// Returns the system's error if the file cannot be opened or the thread not be started.
-    pub fn start(options: LogOptions) -> io::Result<Self> {
-        let sink = Sink::open(&options)?;
-        let colored = options.file.is_none() && io::stderr().is_terminal();
-        let format = Format::new(&options, std::process::id(), colored);
-        Self::start_with(sink, format, options)
+    /// Returns the line to print if the sink cannot be opened or the thread not be started.
+    pub fn start(options: &LogOptions) -> Result<Self, String> {
+        let sink = Sink::open(options)?;
+        let to_file = matches!(options.destination, Destination::File { .. });
+        Self::start_with(sink, options.verbosity, to_file)
     }
 
-    fn start_with(sink: Sink, format: Format, options: LogOptions) -> io::Result<Self> {
+    fn start_with(sink: Sink, verbosity: Verbosity, to_file: bool) -> Result<Self, String> {
         let (tasks, inbox) = unbounded();
         let gauge = Arc::new(Gauge::default());
-        let log = Self {
-            tasks,
-            gauge: Arc::clone(&gauge),
-            verbosity: options.verbosity,
-            to_file: options.file.is_some(),
-        };
-        let mut writer = Writer { inbox, gauge, sink, format, options };
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
+        let log = Self { tasks, gauge: Arc::clone(&gauge), verbosity, to_file };
+        let mut writer = Writer { inbox, gauge, sink };
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| format!("cannot start the log: {}", reason(&error)))?;
         Ok(log)
     }
 
@@ -247,148 +233,50 @@ impl Visit for Text {
     }
 }
 
-/// How a line is written.
-struct Format {
-    pid: u32,
-    zone: Option<TimeZone>,
-    colored: bool,
-}
-
-impl Format {
-    fn new(options: &LogOptions, pid: u32, colored: bool) -> Self {
-        let zone = if options.utc { TimeZone::UTC } else { TimeZone::system() };
-        Self { pid, zone: options.time.then_some(zone), colored }
-    }
-
-    fn append(&self, line: &Line, out: &mut String) {
-        let _ = write!(out, "[{}] ", self.pid);
-        if let Some(zone) = &self.zone {
-            let time = line.at.to_zoned(zone.clone());
-            let _ = write!(out, "{} ", time.strftime("%Y/%m/%d %H:%M:%S%.6f"));
-        }
-        out.push_str(line.label.text(self.colored));
-        for c in line.text.chars() {
-            if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
-        }
-        out.push('\n');
-    }
-}
-
-/// Where lines go.
-enum Sink {
-    Plain(Box<dyn Write + Send>),
-    Rotating(RotatingFile),
-}
-
-impl Sink {
-    fn open(options: &LogOptions) -> io::Result<Self> {
-        Ok(match (&options.file, options.rotation) {
-            (None, _) => Self::Plain(Box::new(io::stderr())),
-            (Some(path), None) => Self::Plain(Box::new(open(path)?)),
-            (Some(path), Some(rotation)) => Self::Rotating(RotatingFile::open(path, rotation)?),
-        })
-    }
-}
-
 /// The log thread's state.
 struct Writer {
     inbox: Receiver<Task>,
     gauge: Arc<Gauge>,
     sink: Sink,
-    format: Format,
-    options: LogOptions,
 }
 
 impl Writer {
     fn run(&mut self) {
-        let mut batch = String::new();
         while let Ok(first) = self.inbox.recv() {
             let mut next = Some(first);
             while let Some(task) = next {
                 match task {
                     Task::Write(line) => {
                         let cost = line.text.len() + LINE_OVERHEAD;
-                        self.format.append(&line, &mut batch);
+                        let full = self.sink.put(&line);
                         self.gauge.queued_bytes.fetch_sub(cost, Ordering::Relaxed);
-                        if batch.len() >= BATCH_BYTES {
+                        if full {
                             break;
                         }
                     }
                     Task::Reopen(answer) => {
-                        self.write(&mut batch);
-                        let _ = answer.send(self.reopen());
+                        let _ = answer.send(self.sink.reopen());
                     }
                     Task::Flush(answer) => {
-                        self.report_gap(&mut batch);
-                        self.write(&mut batch);
+                        self.report_gap();
+                        self.sink.flush();
                         let _ = answer.send(());
                     }
                 }
                 next = self.inbox.try_recv().ok();
             }
-            self.report_gap(&mut batch);
-            self.write(&mut batch);
+            self.report_gap();
+            self.sink.flush();
         }
     }
 
-    fn report_gap(&self, batch: &mut String) {
+    fn report_gap(&mut self) {
         let dropped = self.gauge.dropped_lines.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let text = format!("{dropped} log lines were dropped: the log is written too slowly");
-            let line = Line { at: Timestamp::now(), label: Label::Warning, text };
-            self.format.append(&line, batch);
+            self.sink.put(&Line { at: Timestamp::now(), label: Label::Warning, text });
         }
     }
-
-    fn write(&mut self, batch: &mut String) {
-        // There is nowhere left to report that the log cannot be written.
-        let _ = match &mut self.sink {
-            Sink::Plain(sink) => sink.write_all(batch.as_bytes()).and_then(|()| sink.flush()),
-            Sink::Rotating(file) => write_rotating(file, &self.format, batch),
-        };
-        batch.clear();
-    }
-
-    fn reopen(&mut self) -> io::Result<()> {
-        if self.options.file.is_some() {
-            self.sink = Sink::open(&self.options)?;
-        }
-        Ok(())
-    }
-}
-
-/// Writes lines to a file that rotates, and says in the new file what became of the old one.
-fn write_rotating(file: &mut RotatingFile, format: &Format, lines: &str) -> io::Result<()> {
-    let mut rest = lines;
-    while let Some((share, later)) = rest.split_at_checked(file.share_of(rest)) {
-        if share.is_empty() {
-            break;
-        }
-        file.write_all(share.as_bytes())?;
-        rest = later;
-        if !file.is_full() {
-            continue;
-        }
-        let mut told = String::new();
-        let mut tell = |label, text| {
-            format.append(&Line { at: Timestamp::now(), label, text }, &mut told);
-        };
-        match file.rotate(&Zoned::now()) {
-            Rotated::Aside(backup, removed) => {
-                tell(Label::Information, format!("Rotated log, the full file is {backup:?}"));
-                for gone in removed {
-                    tell(Label::Information, format!("Removed log file {gone:?}"));
-                }
-            }
-            Rotated::Failed(text) => tell(Label::Error, text),
-        }
-        file.write_all(told.as_bytes())?;
-    }
-    Ok(())
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }
 
 #[cfg(test)]

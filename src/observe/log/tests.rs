@@ -1,12 +1,27 @@
 //! The log against sinks that are quick, stuck and moved away.
 
 use std::fs;
+use std::io::Write;
 use std::sync::mpsc;
 
+use jiff::tz::TimeZone;
+
+use super::format::Format;
 use super::*;
 
-fn options(file: Option<PathBuf>) -> LogOptions {
-    LogOptions { file, rotation: None, time: true, utc: true, verbosity: Verbosity::default() }
+fn options(path: PathBuf) -> LogOptions {
+    LogOptions {
+        destination: Destination::File { path, size_max: None, files_max: None },
+        format: LogFormat::Text,
+        time: true,
+        utc: true,
+        verbosity: Verbosity::default(),
+        program: "ringbus".to_owned(),
+    }
+}
+
+fn format(pid: u32, zone: Option<TimeZone>) -> Format {
+    Format { pid, zone, colored: false, json: false, severity: false }
 }
 
 fn line(label: Label, text: &str) -> Line {
@@ -22,7 +37,7 @@ fn formatted(format: &Format, line: &Line) -> String {
 
 #[test]
 fn lines_look_as_those_of_nats_server() {
-    let plain = Format { pid: 42, zone: Some(TimeZone::UTC), colored: false };
+    let plain = format(42, Some(TimeZone::UTC));
     let cases = [
         (Label::Information, "[42] 2026/11/20 07:39:28.731234 [INF] x\n"),
         (Label::Debug, "[42] 2026/11/20 07:39:28.731234 [DBG] x\n"),
@@ -34,65 +49,66 @@ fn lines_look_as_those_of_nats_server() {
     for (label, expected) in cases {
         assert_eq!(formatted(&plain, &line(label, "x")), expected);
     }
-    let bare = Format { pid: 42, zone: None, colored: false };
+    let bare = format(42, None);
     assert_eq!(formatted(&bare, &line(Label::Information, "x")), "[42] [INF] x\n");
-    let colored = Format { pid: 42, zone: None, colored: true };
+    let colored = Format { colored: true, ..format(42, None) };
     let green = "[42] [\u{1b}[32mINF\u{1b}[0m] x\n";
     assert_eq!(formatted(&colored, &line(Label::Information, "x")), green);
     let east = TimeZone::fixed(jiff::tz::offset(2));
-    let local = Format { pid: 1, zone: Some(east), colored: false };
+    let local = format(1, Some(east));
     let expected = "[1] 2026/11/20 09:39:28.731234 [INF] x\n";
     assert_eq!(formatted(&local, &line(Label::Information, "x")), expected);
 }
 
 #[test]
-fn a_full_file_is_put_aside_between_lines() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log");
-    let mut options = options(Some(path.clone()));
-    options.time = false;
-    options.rotation = Some(RotationOptions { bytes_max: 4000, files_max: Some(4) });
-    let log = Log::start(options).unwrap();
-    tracing::subscriber::with_default(log.clone(), || {
-        for number in 0..1000 {
-            tracing::info!(target: "ringbus::x", "line {number:04}");
-        }
-    });
-    log.flush();
-    let mut names: Vec<PathBuf> =
-        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.sort();
-    assert_eq!(names.len(), 4, "{names:?}");
-    assert_eq!(names[0], path);
-    names.rotate_left(1);
-    let texts: Vec<String> = names.iter().map(|name| fs::read_to_string(name).unwrap()).collect();
-    assert!(texts[..3].iter().all(|text| (4000..4100).contains(&text.len())));
-    let lines = texts.iter().flat_map(|text| text.lines());
-    let numbers: Vec<&str> =
-        lines.filter_map(|line| line.split_once("line ")).map(|(_, n)| n).collect();
-    let last = numbers.len();
-    let expected: Vec<String> = (1000 - last..1000).map(|number| format!("{number:04}")).collect();
-    assert_eq!(numbers, expected);
-    let told = format!("[INF] Rotated log, the full file is {:?}", names[2]);
-    assert!(texts[3].contains(&told), "{}", texts[3]);
-}
-
-#[test]
 fn a_message_cannot_forge_a_line() {
-    let format = Format { pid: 1, zone: None, colored: false };
+    let format = format(1, None);
     let text = "name \"a\n[1] [INF] b\r\u{1b}[31m\u{7f}ü";
     let expected = "[1] [INF] name \"a\\n[1] [INF] b\\r\\u{1b}[31m\\u{7f}ü\n";
     assert_eq!(formatted(&format, &line(Label::Information, text)), expected);
 }
 
 #[test]
+fn json_is_one_object_a_line_with_the_client_by_itself() {
+    let json = Format { json: true, ..format(42, Some(TimeZone::UTC)) };
+    let expected = "{\"ts\":\"2026-11-20T07:39:28.731234+00:00\",\"level\":\"warn\",\"pid\":42,\
+                    \"msg\":\"a \\\"b\\\"\\nc\"}\n";
+    assert_eq!(formatted(&json, &line(Label::Warning, "a \"b\"\nc")), expected);
+    let json = Format { json: true, ..format(42, None) };
+    let text = "127.0.0.1:1234 - cid:5 - \"v1:go\" - Client connection closed: Client Closed";
+    let expected = "{\"level\":\"debug\",\"pid\":42,\"client\":\"127.0.0.1:1234\",\"cid\":5,\
+                    \"msg\":\"\\\"v1:go\\\" - Client connection closed: Client Closed\"}\n";
+    assert_eq!(formatted(&json, &line(Label::Debug, text)), expected);
+    for other in ["x - cid:5 - y", "127.0.0.1:1 - cid:x - y", "127.0.0.1:1 - cid:5"] {
+        let expected =
+            format!("{{\"level\":\"trace\",\"pid\":42,\"msg\":{}}}\n", serde_json::json!(other));
+        assert_eq!(formatted(&json, &line(Label::Trace, other)), expected);
+    }
+}
+
+#[test]
+fn the_journal_reads_the_severity_before_the_line() {
+    let journal = Format { severity: true, ..format(42, None) };
+    for (label, expected) in [
+        (Label::Information, "<6>[42] [INF] x\n"),
+        (Label::Warning, "<4>[42] [WRN] x\n"),
+        (Label::Error, "<3>[42] [ERR] x\n"),
+        (Label::Fatal, "<2>[42] [FTL] x\n"),
+        (Label::Debug, "<7>[42] [DBG] x\n"),
+        (Label::Trace, "<7>[42] [TRC] x\n"),
+    ] {
+        assert_eq!(formatted(&journal, &line(label, "x")), expected);
+    }
+}
+
+#[test]
 fn events_arrive_by_level_and_origin() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let mut options = options(Some(path.clone()));
+    let mut options = options(path.clone());
     options.time = false;
     options.verbosity.trace = true;
-    let log = Log::start(options).unwrap();
+    let log = Log::start(&options).unwrap();
     tracing::subscriber::with_default(log.clone(), || {
         tracing::info!(target: "ringbus::x", "one {}", 1);
         tracing::debug!(target: "ringbus::x", "not asked for");
@@ -113,7 +129,7 @@ fn events_arrive_by_level_and_origin() {
 fn a_file_that_was_moved_is_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("log"), dir.path().join("log.1"));
-    let log = Log::start(options(Some(path.clone()))).unwrap();
+    let log = Log::start(&options(path.clone())).unwrap();
     log.push(Label::Information, "before".to_owned());
     log.flush();
     fs::rename(&path, &moved).unwrap();
@@ -150,10 +166,8 @@ impl Write for Stuck {
 fn a_stuck_sink_costs_lines_and_not_time() {
     let (release, wait) = mpsc::channel();
     let (written, output) = mpsc::channel();
-    let options = options(None);
-    let format = Format { pid: 1, zone: None, colored: false };
-    let sink = Box::new(Stuck { release: wait, written });
-    let log = Log::start_with(Sink::Plain(sink), format, options).unwrap();
+    let sink = Sink::stream(Box::new(Stuck { release: wait, written }), format(1, None));
+    let log = Log::start_with(sink, Verbosity::default(), false).unwrap();
     let (text, lines) = ("x".repeat(1000 - LINE_OVERHEAD), 2 * QUEUE_BYTES_MAX / 1000);
     for _ in 0..lines {
         log.push(Label::Information, text.clone());
