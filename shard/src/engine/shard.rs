@@ -15,13 +15,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Now;
+use crate::delivery::Memo;
 use crate::delivery::arrival::Answer;
-use crate::delivery::{Memo, Traffic};
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, ShardId};
 use crate::interest::Delta;
-use crate::limits::{CLOSE_FLUSH, CLOSED_SUBSCRIPTIONS_MAX, LINGER};
+use crate::limits::{CLOSE_FLUSH, LINGER};
 use crate::mesh::{Batch, Endpoint};
 use crate::options::Options;
 use crate::outbox::Outbox;
@@ -433,14 +433,7 @@ impl Shard {
             return;
         }
         let Some(session) = &mut seat.session else { return };
-        let exchange = &self.exchange;
-        let seen = session.subscription_ids().filter_map(|id| exchange.subscriptions.get(id));
-        self.history.push(ClosedView {
-            connection: Sighting::new(session, exchange.outlets.get(conn)).keep(),
-            stop: now,
-            reason,
-            subscriptions: seen.take(CLOSED_SUBSCRIPTIONS_MAX).map(Into::into).collect(),
-        });
+        self.history.push(ClosedView::new(session, &self.exchange, now, reason));
         session.close(&mut self.exchange, reason);
         if let Some(true) = session.reading_changed() {
             self.commands.push_back(Command::Resume(conn));
@@ -581,12 +574,6 @@ impl Shard {
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
-    }
-
-    /// What all connections are sent.
-    #[must_use]
-    pub fn traffic(&self) -> Traffic {
-        self.exchange.outlets.traffic()
     }
 
     /// Why sessions that process no input for now do not.
