@@ -59,11 +59,11 @@ pub trait Running {
     /// Clients connected at this moment.
     fn connections(&self) -> usize;
 
-    /// How long it is ago that the slowest shard turned.
-    fn slowest_turn(&self) -> Duration;
-
     /// For looking into the shards, from any thread.
     fn inspector(&self) -> io::Inspector;
+
+    /// How long it is ago that the slowest shard turned.
+    fn slowest_turn(&self) -> Duration;
 
     /// Takes no new clients, and tells those that are here to go elsewhere.
     fn lame_duck(&mut self);
@@ -135,12 +135,12 @@ impl Running for io::Running {
         Self::connections(self)
     }
 
-    fn slowest_turn(&self) -> Duration {
-        Self::slowest_turn(self)
-    }
-
     fn inspector(&self) -> io::Inspector {
         Self::inspector(self)
+    }
+
+    fn slowest_turn(&self) -> Duration {
+        Self::slowest_turn(self)
     }
 
     fn lame_duck(&mut self) {

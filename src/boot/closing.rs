@@ -41,6 +41,10 @@ impl DataPlane for Closing {
 }
 
 impl Running for ClosingRuns {
+    fn inspector(&self) -> Inspector {
+        Inspector::default()
+    }
+
     fn slowest_turn(&self) -> Duration {
         Duration::ZERO
     }
@@ -48,10 +52,6 @@ impl Running for ClosingRuns {
     fn lame_duck(&mut self) {}
 
     fn shed(&mut self, _count: usize) {}
-
-    fn inspector(&self) -> Inspector {
-        Inspector::default()
-    }
 
     fn connections(&self) -> usize {
         0

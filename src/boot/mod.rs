@@ -1,10 +1,9 @@
 //! The life of the process: from the command line to a running server, and to its end.
 //!
-//! Start order: read the configuration, block signals, raise the fence, open the log, raise limits,
-//! examine the host, say who we are, write the pid file, listen for monitoring and for clients,
-//! start the data plane, serve monitoring, write the ports file, be ready. Threads are started
-//! after the signals are blocked and the fence is raised, and clients can connect only to a server
-//! that can serve them.
+//! Start order: block signals, raise the fence, open the log, raise limits, examine the host, say
+//! who we are, write the pid file, listen for monitoring and for clients, start the data plane,
+//! serve monitoring, write the ports file, be ready. Threads are started after the signals are
+//! blocked and the fence is raised, and clients can connect only to a server that can serve them.
 //!
 //! Exit codes: 0 after a clean stop or a command that succeeded, else 1.
 

@@ -151,28 +151,6 @@ fn files_appear_with_the_server_and_the_ports_file_goes_with_it() {
 }
 
 #[test]
-fn a_host_without_landlock_is_one_line() {
-    let mut rehearsal = Rehearsal::new("ringbus", &[]);
-    for (fence, expected) in [
-        (
-            Raised::Not("no such thing".to_owned()),
-            "[WRN] Landlock: the process can write any file that its user can: no such thing",
-        ),
-        (
-            Raised::Around(vec!["/a".into(), "/b".into()]),
-            "[INF] Landlock: of all files, the process can write /a, /b",
-        ),
-        (Raised::Around(Vec::new()), "[INF] Landlock: of all files, the process can write nothing"),
-    ] {
-        rehearsal.fence = Some(fence);
-        let (outcome, lines) = rehearsal.run(&Closing, |_| TERMINATED);
-        assert_eq!(outcome, Ok(()));
-        let told: Vec<&String> = lines.iter().filter(|line| line.contains("Landlock")).collect();
-        assert_eq!(told.last(), Some(&&expected.to_owned()));
-    }
-}
-
-#[test]
 fn monitoring_listens_before_clients_can_and_ends_with_the_server() {
     let mut rehearsal = Rehearsal::new("nats-server", &["-m", "-1"]);
     let dir = rehearsal.dir.path().to_owned();
@@ -198,6 +176,28 @@ fn monitoring_listens_before_clients_can_and_ends_with_the_server() {
     let place = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
     assert!(place("Starting http monitor on 127.0.0.1:") < place("Listening for client"));
     assert!(TcpStream::connect(monitor.unwrap()).is_err());
+}
+
+#[test]
+fn a_host_without_landlock_is_one_line() {
+    let mut rehearsal = Rehearsal::new("ringbus", &[]);
+    for (fence, expected) in [
+        (
+            Raised::Not("no such thing".to_owned()),
+            "[WRN] Landlock: the process can write any file that its user can: no such thing",
+        ),
+        (
+            Raised::Around(vec!["/a".into(), "/b".into()]),
+            "[INF] Landlock: of all files, the process can write /a, /b",
+        ),
+        (Raised::Around(Vec::new()), "[INF] Landlock: of all files, the process can write nothing"),
+    ] {
+        rehearsal.fence = Some(fence);
+        let (outcome, lines) = rehearsal.run(&Closing, |_| TERMINATED);
+        assert_eq!(outcome, Ok(()));
+        let told: Vec<&String> = lines.iter().filter(|line| line.contains("Landlock")).collect();
+        assert_eq!(told.last(), Some(&&expected.to_owned()));
+    }
 }
 
 #[test]

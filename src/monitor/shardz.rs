@@ -38,7 +38,7 @@ pub(super) fn snapshots(endpoints: &Endpoints) -> Result<Vec<Snapshot>, Refusal>
         Snapshot {
             pace: sight.pace,
             stats: sight.shard.stats(),
-            traffic: sight.shard.traffic(),
+            traffic: sight.shard.exchange().outlets.traffic(),
             index: exchange.interest.counters(),
             subscriptions: exchange.subscriptions.len(),
             patterns: exchange.interest.patterns(),

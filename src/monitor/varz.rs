@@ -132,7 +132,7 @@ impl Totals {
 pub(super) fn totals(endpoints: &Endpoints) -> Result<Totals, Refusal> {
     let shards = endpoints.inspector.inspect(|sight| {
         let subscriptions = sight.shard.exchange().subscriptions.len();
-        (sight.shard.stats(), sight.shard.traffic(), subscriptions)
+        (sight.shard.stats(), sight.shard.exchange().outlets.traffic(), subscriptions)
     });
     let mut sum = Totals::default();
     for (stats, traffic, subscriptions) in all(shards)? {

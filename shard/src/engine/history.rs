@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 
 use crate::clock::Now;
 use crate::error::CloseReason;
-use crate::limits::{CLOSED_BYTES_MAX, CLOSED_CONNECTIONS_MAX};
+use crate::limits::{CLOSED_BYTES_MAX, CLOSED_CONNECTIONS_MAX, CLOSED_SUBSCRIPTIONS_MAX};
+use crate::session::ClientSession;
 
-use super::{ConnectionView, SubscriptionView};
+use super::{ConnectionView, Exchange, Sighting, SubscriptionView};
 
 /// A connection that ended.
 #[derive(Clone, Debug)]
@@ -25,6 +26,22 @@ pub struct ClosedView {
 }
 
 impl ClosedView {
+    /// What is to be seen of a session that is about to end.
+    pub(super) fn new(
+        session: &ClientSession,
+        exchange: &Exchange,
+        stop: Now,
+        reason: CloseReason,
+    ) -> Self {
+        let held = session.subscription_ids().filter_map(|id| exchange.subscriptions.get(id));
+        Self {
+            connection: Sighting::new(session, exchange.outlets.get(session.conn())).keep(),
+            stop,
+            reason,
+            subscriptions: held.take(CLOSED_SUBSCRIPTIONS_MAX).map(Into::into).collect(),
+        }
+    }
+
     /// Memory that it holds, about.
     fn bytes(&self) -> usize {
         let ConnectionView { name, lang, version, user, .. } = &self.connection;

@@ -60,9 +60,9 @@ pub(super) struct Driver {
     sockets: Sockets,
     completions: Vec<Completion>,
     wake: Vec<ShardId>,
+    pace: Pace,
     /// Connections that have had their share of a visit and have more.
     unfinished: Vec<ConnId>,
-    pace: Pace,
     /// When the process wants to be gone, once it does.
     stop: Option<Now>,
 }
@@ -76,8 +76,8 @@ impl Driver {
             sockets: Sockets::default(),
             completions: Vec::with_capacity(COMPLETIONS_PER_TURN),
             wake: Vec::new(),
-            unfinished: Vec::new(),
             pace: Pace::default(),
+            unfinished: Vec::new(),
             stop: None,
         };
         driver.watch();
@@ -128,9 +128,9 @@ impl Driver {
     /// once.
     fn turn(&mut self) -> bool {
         let now = self.parts.clock.now();
+        self.pace.works(now);
         self.sockets.submitted(&mut self.ring);
         self.parts.pulse.beat(now);
-        self.pace.works(now);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
         // Interest that was told before any of this input was sent is known from here on.

@@ -10,9 +10,9 @@
 //! | [`flush`] | an outbox into a socket |
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
-//! | [`pulse`] | whether every shard turns |
 //! | [`inspect`] | looking into shards from outside |
 //! | [`pace`] | what a driver does with its time |
+//! | [`pulse`] | whether every shard turns |
 //! | [`clock`] | reading the clock |
 //! | [`probe`] | whether this host offers all that |
 

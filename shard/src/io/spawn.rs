@@ -50,10 +50,10 @@ pub struct StartOptions {
 /// A process that serves clients, until it is stopped.
 pub struct Running {
     loads: Arc<Loads>,
-    inspector: Inspector,
     pulses: Pulses,
     /// Connections of each shard that are to be shed, once there is a lame duck.
     to_shed: Vec<usize>,
+    inspector: Inspector,
     executors: Vec<ExecutorJoinHandle<()>>,
 }
 
@@ -83,9 +83,9 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
     let (orders, receivers_of_orders): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded()).unzip();
     let mut running = Running {
         loads: Arc::clone(&loads),
-        inspector: Inspector { orders: orders.into(), wakers: Arc::clone(&wakers), clock },
         pulses: pulses.clone(),
         to_shed: Vec::new(),
+        inspector: Inspector { orders: orders.into(), wakers: Arc::clone(&wakers), clock },
         executors: Vec::new(),
     };
     let receivers = receivers.into_iter().zip(receivers_of_orders);
@@ -178,7 +178,7 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
 
 impl Running {
     fn order(&self, order: impl Fn() -> Order) {
-        for shard in 0..self.inspector.orders.len() {
+        for shard in 0..self.inspector.shards() {
             self.tell(shard, order());
         }
     }
@@ -208,7 +208,7 @@ impl Running {
     /// takes much longer than [`StartOptions::rest`].
     #[must_use]
     pub fn slowest_turn(&self) -> Duration {
-        self.inspector.clock.now().since(self.pulses.oldest())
+        self.inspector.now().since(self.pulses.oldest())
     }
 
     /// No new clients; those that are here are told to go elsewhere.
