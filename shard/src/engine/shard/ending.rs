@@ -1,10 +1,10 @@
 //! How connections end: by their own doing, by ours, one after the other or all at once.
 
 use crate::clock::Now;
-use crate::engine::{ClosedView, Sighting};
+use crate::engine::ClosedView;
 use crate::error::CloseReason;
 use crate::ids::ConnId;
-use crate::limits::{CLOSE_FLUSH, CLOSED_SUBSCRIPTIONS_MAX, LINGER};
+use crate::limits::{CLOSE_FLUSH, LINGER};
 
 use super::{Command, End, Shard, TimerKind};
 
@@ -72,14 +72,7 @@ impl Shard {
             return;
         }
         let Some(session) = &mut seat.session else { return };
-        let exchange = &self.exchange;
-        let seen = session.subscription_ids().filter_map(|id| exchange.subscriptions.get(id));
-        self.history.push(ClosedView {
-            connection: Sighting::new(session, exchange.outlets.get(conn)).keep(),
-            stop: now,
-            reason,
-            subscriptions: seen.take(CLOSED_SUBSCRIPTIONS_MAX).map(Into::into).collect(),
-        });
+        self.history.push(ClosedView::new(session, &self.exchange, now, reason));
         session.close(&mut self.exchange, reason);
         if let Some(true) = session.reading_changed() {
             self.commands.push_back(Command::Resume(conn));
