@@ -48,6 +48,9 @@ pub struct Exchange {
     pub(crate) scratch: Vec<u8>,
     /// The remote publisher that was last reported as having only receivers that fell behind.
     pub(crate) last_stalled: Option<(ShardId, ConnId)>,
+    /// Sessions wait for the control lanes: whoever else wants to change interest waits behind
+    /// them, or a few that always have more would keep them waiting for ever.
+    pub(crate) control_is_kept: bool,
     /// The account of each connection, by slot.
     accounts: Vec<Option<(ConnId, AccountId)>>,
 }
@@ -75,9 +78,15 @@ impl Exchange {
             expired: Vec::new(),
             scratch: Vec::new(),
             last_stalled: None,
+            control_is_kept: false,
             accounts: Vec::new(),
             options,
         }
+    }
+
+    /// Whether a session may change interest now, or has to wait for its turn.
+    pub fn may_change_interest(&mut self) -> bool {
+        !self.control_is_kept && self.peers.can_broadcast()
     }
 
     /// Adds a subscription of this shard, and tells the others.

@@ -12,7 +12,7 @@ use crate::event::What;
 use crate::ids::{ClientId, ConnId};
 use crate::interest::Delta;
 use crate::limits::{CLOSE_FLUSH, LINGER, Limits, TURN_OUTPUT_BYTES_MAX};
-use crate::mesh::{Endpoint, mesh};
+use crate::mesh::{Capacity, Endpoint, mesh, mesh_of};
 use crate::options::{Authenticator, Grant, Open, Options};
 use crate::session::Peer;
 use crate::wire::connect::ConnectOptions;
@@ -374,4 +374,49 @@ fn a_wide_fan_out_from_another_shard_is_written_before_it_fills_the_memory() {
     here.shard.on_batches(here.now);
     assert!(here.shard.on_turn(here.now), "the turn is over, the batch is not");
     assert!(write_by_turns(&mut here, &receivers) > 1);
+}
+
+/// Two shards with lanes of next to no room, and what one of them does turn by turn while the other
+/// takes what it is sent.
+fn turns(greedy: impl Fn(usize) -> String, modest: &str, wanted: &str) -> usize {
+    let capacity = Capacity { control_frames: 4, lane_bytes: 256 };
+    let mut endpoints = mesh_of(2, capacity).into_iter();
+    let mut here = Scene::at(endpoints.next().unwrap(), Limits::default(), Arc::new(Open));
+    let mut there = Scene::at(endpoints.next().unwrap(), Limits::default(), Arc::new(Open));
+    let receiver = there.client();
+    there.says(receiver, "SUB to.> 1\r\n");
+    here.shard.on_mesh();
+    let (first, second, patient) = (here.client(), here.client(), here.client());
+    for turn in 0..100 {
+        here.shard.on_mesh();
+        here.says(first, &greedy(2 * turn));
+        here.says(second, &greedy(2 * turn + 1));
+        here.shard.on_turn(here.now);
+        if turn == 1 {
+            here.says(patient, modest);
+        }
+        here.shard.commit(&mut Vec::new());
+        there.shard.on_mesh();
+        there.shard.on_batches(there.now);
+        there.shard.on_turn(there.now);
+        there.shard.commit(&mut Vec::new());
+        if here.hears(patient).contains(wanted) || there.hears(receiver).contains(wanted) {
+            return turn;
+        }
+    }
+    panic!("{modest:?} was never carried out");
+}
+
+#[test]
+fn a_subscription_waits_for_its_turn_and_not_for_those_who_always_have_more() {
+    let greedy = |n| (0..50).map(|i| format!("SUB a.{n}.{i} {n}.{i}\r\n")).collect();
+    let taken = turns(greedy, "SUB mine 1\r\nPING\r\n", "PONG\r\n");
+    assert!(taken <= 5, "{taken} turns");
+}
+
+#[test]
+fn a_message_waits_for_its_turn_and_not_for_those_who_always_have_more() {
+    let greedy = |n| (0..50).map(|i| format!("PUB to.{n}.{i} 4\r\nmore\r\n")).collect();
+    let taken = turns(greedy, "PUB to.you 4\r\nmine\r\n", "mine\r\n");
+    assert!(taken <= 5, "{taken} turns");
 }

@@ -187,6 +187,9 @@ impl Driver {
                     self.parts.shard.on_bytes(now, conn, self.ring.bytes(piece));
                 }
                 self.ring.release(piece);
+                if more && let Some(conn) = conn {
+                    self.sockets.heard(&mut self.ring, conn);
+                }
                 if self.parts.shard.output_is_due() {
                     self.flush(now);
                 }

@@ -82,9 +82,34 @@ impl fmt::Display for StartError {
                 write!(f, "cannot run {count} shards: between 1 and {most} are possible")
             }
             Self::Core { core, reason } => write!(f, "cannot run a shard on core {core}: {reason}"),
-            Self::Ring(error) => write!(f, "cannot set up io_uring for sockets: {error}"),
+            Self::Ring(error) => {
+                write!(f, "cannot set up io_uring for sockets: {error}")?;
+                if error.kind() == std::io::ErrorKind::OutOfMemory {
+                    // The limit itself was found good before; others have used it up.
+                    f.write_str(
+                        ": too little is left of the locked memory that all processes of this user \
+                         share. Set LimitMEMLOCK=64M in the unit, '--ulimit memlock=67108864' in \
+                         Docker, or 'memlock' in /etc/security/limits.conf",
+                    )?;
+                }
+                Ok(())
+            }
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_without_memory_names_the_remedy() {
+        let error = std::io::Error::from(rustix::io::Errno::NOMEM);
+        let text = StartError::Ring(error).to_string();
+        assert!(text.contains("LimitMEMLOCK=64M"), "{text}");
+        let other = StartError::Ring(rustix::io::Errno::PERM.into()).to_string();
+        assert!(!other.contains("locked memory"), "{other}");
+    }
+}

@@ -69,6 +69,14 @@ impl Sockets {
         }
     }
 
+    /// Something came although nothing is wanted. A receive that has more to do at the moment when
+    /// it is to be cancelled is not found, and goes on.
+    pub(super) fn heard(&mut self, ring: &mut SocketRing, conn: ConnId) {
+        if self.get_mut(conn).is_some_and(|socket| !socket.wanted && socket.receiving) {
+            ring.cancel_receive(conn);
+        }
+    }
+
     /// Reads again.
     pub(super) fn resume(&mut self, ring: &mut SocketRing, conn: ConnId) {
         let Some(socket) = self.get_mut(conn) else { return };
@@ -131,7 +139,50 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
+    use super::super::buf::{BUFFER_BYTES, BUFFERS};
+    use super::super::socket_ring::Outcome;
     use super::*;
+
+    #[test]
+    fn a_paused_socket_is_soon_not_received_from_however_much_its_peer_sends() {
+        let conn = ConnId::new(0, 0);
+        let mut ring = SocketRing::new().unwrap();
+        let mut sockets = Sockets::default();
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let flood = std::thread::spawn(move || while client.write_all(&[0; 1 << 16]).is_ok() {});
+        sockets.open(&mut ring, conn, server.into());
+        let at_once = usize::from(BUFFERS) * BUFFER_BYTES as usize;
+        for _ in 0..20 {
+            let (mut received, mut stopped, mut completions) = (0, false, Vec::new());
+            while !stopped {
+                ring.poll().unwrap();
+                ring.collect(&mut completions, 256);
+                for completion in completions.drain(..) {
+                    if completion.token != Token::Receive(conn) {
+                        continue;
+                    }
+                    if let Outcome::Data(piece) = completion.outcome {
+                        received += ring.bytes(piece).len();
+                        ring.release(piece);
+                        sockets.heard(&mut ring, conn);
+                    }
+                    if !completion.more {
+                        sockets.stopped(&mut ring, conn);
+                        stopped = sockets.get_mut(conn).is_some_and(|socket| !socket.receiving);
+                    }
+                }
+                if received > 0 && sockets.get_mut(conn).is_some_and(|socket| socket.wanted) {
+                    sockets.pause(&mut ring, conn);
+                }
+                assert!(received <= 8 * at_once, "{received} bytes came");
+            }
+            sockets.resume(&mut ring, conn);
+        }
+        sockets.close(&mut ring, conn);
+        ring.poll().unwrap();
+        sockets.submitted(&mut ring);
+        flood.join().unwrap();
+    }
 
     #[test]
     fn a_request_never_meets_another_socket_under_the_number_of_its_own() {

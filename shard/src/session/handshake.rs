@@ -81,7 +81,7 @@ impl ClientSession {
     }
 
     pub(super) fn on_connect(&mut self, exchange: &mut Exchange, now: Now, json: &[u8]) -> Flow {
-        if !self.subscriptions.is_empty() && !exchange.peers.can_broadcast() {
+        if !self.subscriptions.is_empty() && !exchange.may_change_interest() {
             return Flow::Retry(Halt::Control);
         }
         // Absent keys keep what an earlier CONNECT said.

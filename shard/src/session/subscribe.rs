@@ -23,7 +23,7 @@ impl ClientSession {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) -> Flow {
-        if !exchange.peers.can_broadcast() {
+        if !exchange.may_change_interest() {
             return Flow::Retry(Halt::Control);
         }
         if queue == Some(SYSTEM_QUEUE) {
@@ -77,7 +77,7 @@ impl ClientSession {
         sid: &[u8],
         max: Option<u64>,
     ) -> Flow {
-        if !exchange.peers.can_broadcast() {
+        if !exchange.may_change_interest() {
             return Flow::Retry(Halt::Control);
         }
         if let Some(&id) = self.subscriptions.get(sid) {

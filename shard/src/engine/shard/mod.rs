@@ -36,8 +36,9 @@ pub struct Shard {
     seats: Vec<Seat>,
     free: Vec<u32>,
     /// Sessions that wait for room on a lane, by shard; then those that wait for the control lanes.
-    waiting: Vec<Vec<ConnId>>,
-    waiting_control: Vec<ConnId>,
+    /// Who takes what room there is and wants more goes to the end of the queue.
+    waiting: Vec<VecDeque<ConnId>>,
+    waiting_control: VecDeque<ConnId>,
     /// Sessions that produced enough for one turn.
     ready: VecDeque<ConnId>,
     /// The last subject from each shard.
@@ -84,8 +85,8 @@ impl Shard {
             exchange: Exchange::new(options, Peers::new(endpoint), now, seed),
             seats: Vec::new(),
             free: Vec::new(),
-            waiting: (0..shards).map(|_| Vec::new()).collect(),
-            waiting_control: Vec::new(),
+            waiting: (0..shards).map(|_| VecDeque::new()).collect(),
+            waiting_control: VecDeque::new(),
             ready: VecDeque::new(),
             memos: (0..shards).map(|_| Memo::default()).collect(),
             taken: Taken::new(),
@@ -274,28 +275,45 @@ impl Shard {
     /// Lets sessions go on that waited for what may be there now. False if none is left that could
     /// go on at once, and no batch.
     pub fn on_turn(&mut self, now: Now) -> bool {
-        for index in 0..self.waiting.len() {
-            let shard = ShardId::new(u16::try_from(index).unwrap_or(u16::MAX));
-            let some = self.waiting.get(index).is_some_and(|waiting| !waiting.is_empty());
-            if some && self.exchange.peers.has_room(shard) {
-                let waiting = self.waiting.get_mut(index).map(std::mem::take);
-                self.resume_all(now, waiting.unwrap_or_default());
-            }
+        for shard in ShardId::all(self.waiting.len()) {
+            self.resume_for_lane(now, shard);
         }
-        if !self.waiting_control.is_empty() && self.exchange.peers.can_broadcast() {
-            let waiting = std::mem::take(&mut self.waiting_control);
-            self.resume_all(now, waiting);
-        }
+        self.resume_for_control(now);
         if let Some(conn) = self.ready.pop_front() {
-            self.resume_all(now, [conn]);
+            self.resume(now, conn);
         }
         !self.ready.is_empty() || !self.taken.is_empty()
     }
 
-    fn resume_all(&mut self, now: Now, conns: impl IntoIterator<Item = ConnId>) {
-        for conn in conns {
-            self.with_session(now, conn, |session, exchange| session.resume(exchange, now));
+    /// Each session that waits for the lane to `shard` goes on, as long as there is room.
+    fn resume_for_lane(&mut self, now: Now, shard: ShardId) {
+        let queue = |this: &mut Self| this.waiting.get_mut(shard.index())?.pop_front();
+        for _ in 0..self.waiting.get(shard.index()).map_or(0, VecDeque::len) {
+            if !self.exchange.peers.has_room(shard) {
+                return;
+            }
+            if let Some(conn) = queue(self) {
+                self.resume(now, conn);
+            }
         }
+    }
+
+    /// The same for the control lanes. While anybody waits, the room that comes back is theirs.
+    fn resume_for_control(&mut self, now: Now) {
+        for _ in 0..self.waiting_control.len() {
+            if !self.exchange.peers.can_broadcast() {
+                return;
+            }
+            self.exchange.control_is_kept = false;
+            if let Some(conn) = self.waiting_control.pop_front() {
+                self.resume(now, conn);
+            }
+            self.exchange.control_is_kept = !self.waiting_control.is_empty();
+        }
+    }
+
+    fn resume(&mut self, now: Now, conn: ConnId) {
+        self.with_session(now, conn, |session, exchange| session.resume(exchange, now));
     }
 
     /// Lets a session do something, and does what follows from it.
@@ -328,10 +346,13 @@ impl Shard {
             Halt::Lane(shard) => {
                 self.exchange.stats.lane_waits += 1;
                 if let Some(waiting) = self.waiting.get_mut(shard.index()) {
-                    waiting.push(conn);
+                    waiting.push_back(conn);
                 }
             }
-            Halt::Control => self.waiting_control.push(conn),
+            Halt::Control => {
+                self.waiting_control.push_back(conn);
+                self.exchange.control_is_kept = true;
+            }
             Halt::Turn => self.ready.push_back(conn),
             Halt::Stalled => {}
         }
