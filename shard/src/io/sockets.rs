@@ -150,7 +150,7 @@ mod tests {
         let mut sockets = Sockets::default();
         let (mut client, server) = UnixStream::pair().unwrap();
         let flood = std::thread::spawn(move || while client.write_all(&[0; 1 << 16]).is_ok() {});
-        sockets.open(&mut ring, conn, server.into());
+        sockets.open(&mut ring, conn, server.into(), true);
         let at_once = usize::from(BUFFERS) * BUFFER_BYTES as usize;
         for _ in 0..20 {
             let (mut received, mut stopped, mut completions) = (0, false, Vec::new());
