@@ -7,8 +7,8 @@
 //!
 //! What must hold, for whatever drives a shard:
 //!
-//! - **Interest before messages.** [`Endpoint::publish`] shows control frames first, to everybody. A
-//!   receiver takes a batch, then drains all control lanes, then looks into the batch.
+//! - **Interest before messages.** [`Endpoint::publish`] shows control frames first, to everybody.
+//!   A receiver takes a batch, then drains all control lanes, then looks into the batch.
 //! - **Publish, then ring.** [`Endpoint::publish`] says whom to wake. If `release` or `give_back`
 //!   returns true, ring the other shard's doorbell; if that returns true too, wake it.
 //! - **Announce, look, sleep.** A shard that has nothing to do calls `announce_sleep` on its own
