@@ -105,9 +105,9 @@ pub fn parse(program: &Program, argv: &[OsString]) -> Result<Invocation, UsageEr
     let name = program.name();
     let command = Flags::command().args(later::args());
     let typed = go_style::rewrite(&command, argv)
-        .map_err(|error| UsageError(format!("{error}\nRun '{name} -h' for the list of flags.")))?;
+        .map_err(|error| UsageError(format!("{error}; '{name} -h' lists the flags")))?;
     let matches = command.clone().try_get_matches_from(&typed.clap_argv).map_err(|error| {
-        UsageError(format!("{}\nRun '{name} -h' for the list of flags.", sentence(&error, &typed)))
+        UsageError(format!("{}; '{name} -h' lists the flags", sentence(&error, &typed)))
     })?;
     let flags = Flags::from_arg_matches(&matches)
         .map_err(|error| UsageError(format!("{name}: {}", error.kind())))?;

@@ -136,7 +136,7 @@ fn what_cannot_be_read_is_refused_by_name() {
         ),
     ];
     for (argv, expected) in cases {
-        let hint = "\nRun 'ringbus -h' for the list of flags.";
+        let hint = "; 'ringbus -h' lists the flags";
         assert_eq!(refusal(argv), expected + hint, "{argv}");
     }
     assert_eq!(refusal("foo"), "ringbus: unrecognized command: \"foo\"");

@@ -6,6 +6,7 @@
 //!
 //! A request is told apart by its [`Token`], which comes back with every completion.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -105,6 +106,8 @@ pub(super) struct SocketRing {
     // The ring is closed before its buffers are freed: fields are dropped in this order.
     ring: IoUring,
     buffers: RecvBuffers,
+    /// Requests that the kernel would not take yet, in order.
+    kept: VecDeque<squeue::Entry>,
 }
 
 impl SocketRing {
@@ -117,18 +120,27 @@ impl SocketRing {
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         let buffers = RecvBuffers::register(&ring)?;
-        Ok(Self { ring, buffers })
+        Ok(Self { ring, buffers, kept: VecDeque::new() })
     }
 
+    /// Asks for something. A queue that is full is handed to the kernel; if that takes nothing at
+    /// the moment, the request waits here: a connection whose request is lost would be deaf.
     fn push(&mut self, entry: squeue::Entry, token: Token) {
-        let entry = entry.user_data(token.to_bits());
-        loop {
+        self.kept.push_back(entry.user_data(token.to_bits()));
+        self.fill();
+    }
+
+    /// Moves requests into the queue as far as there is room.
+    fn fill(&mut self) {
+        while let Some(entry) = self.kept.front() {
             let mut queue = self.ring.submission();
             // SAFETY: no request of this module borrows memory: receives take buffers from the
             // registered ring, and polls, accepts and cancellations take none.
-            let pushed = unsafe { queue.push(&entry) };
+            let pushed = unsafe { queue.push(entry) };
             drop(queue);
-            if pushed.is_ok() || self.ring.submit().is_err() {
+            if pushed.is_ok() {
+                self.kept.pop_front();
+            } else if self.ring.submit().is_err() {
                 return;
             }
         }
@@ -172,16 +184,17 @@ impl SocketRing {
         let queue = self.ring.submission();
         let pending = queue.taskrun() || queue.cq_overflow() || !queue.is_empty();
         drop(queue);
-        pending || !self.ring.completion().is_empty()
+        pending || !self.kept.is_empty() || !self.ring.completion().is_empty()
     }
 
     /// Whether the kernel has seen all that was asked for.
     pub(super) fn is_submitted(&mut self) -> bool {
-        self.ring.submission().is_empty()
+        self.kept.is_empty() && self.ring.submission().is_empty()
     }
 
     /// Submits what was asked for and lets what has arrived complete, without waiting.
     pub(super) fn poll(&mut self) -> io::Result<()> {
+        self.fill();
         let mut queue = self.ring.submission();
         queue.sync();
         let count = u32::try_from(queue.len()).unwrap_or(u32::MAX);
@@ -197,6 +210,7 @@ impl SocketRing {
 
     /// Submits what was asked for and waits until something completes, at most for `timeout`.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.fill();
         let timespec = timeout.map(Timespec::from);
         let mut args = SubmitArgs::new();
         if let Some(timespec) = &timespec {
@@ -216,12 +230,18 @@ impl SocketRing {
 
     /// Appends what has completed to `completions`, at most about `most`.
     pub(super) fn collect(&mut self, completions: &mut Vec<Completion>, most: usize) {
-        let Self { ring, buffers } = self;
+        let Self { ring, buffers, .. } = self;
         for entry in ring.completion().take(most) {
             let (token, flags) = (Token::from_bits(entry.user_data()), entry.flags());
             let result = entry.result();
             let outcome = match (token, u32::try_from(result)) {
-                (_, Err(_)) => Outcome::Failed(Errno::from_raw_os_error(-result)),
+                (_, Err(_)) => {
+                    let buffer = cqueue::buffer_select(flags);
+                    if let Some(piece) = buffer.and_then(|id| buffers.piece(id, 0, false)) {
+                        buffers.release(piece);
+                    }
+                    Outcome::Failed(Errno::from_raw_os_error(-result))
+                }
                 (Token::Accept, Ok(_)) => {
                     // SAFETY: the kernel opened it for this completion, and nobody else knows it.
                     Outcome::Accepted(unsafe { OwnedFd::from_raw_fd(result) })

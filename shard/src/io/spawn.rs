@@ -24,6 +24,10 @@ use super::pulse::{Pulse, Pulses};
 use super::wake::Waker;
 use super::{Order, StartError};
 
+/// The driver is the only task of its executor and never gives it control: whoever adds another must
+/// make the driver visit the runtime's reactor, at least every millisecond while it is busy, and wait
+/// there instead of in its own ring.
+///
 /// The runtime's own timer must never fire: a task it interrupts at the wrong moment is forgotten,
 /// and the executor sleeps for ever. The driver bounds its own turns.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -146,8 +150,6 @@ struct World {
 
 /// The life of one shard, on its own thread.
 fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
-    // Short waits are what the linger of writes is made of: they must not be rounded up.
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let me = seed.endpoint.me;
     let entropy = fastrand::u64(..);
     let shard = Shard::new(world.options, seed.endpoint, world.clock.now(), entropy);

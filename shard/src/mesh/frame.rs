@@ -35,7 +35,9 @@ pub struct Origin {
     pub conn: ConnId,
     /// A client connection published it, which can be answered and paused.
     pub client: bool,
-    /// This frame is the only place that the message went to.
+    /// This frame is the only place that the message went to. Only then is it known there whether
+    /// anybody got it at all: a request that went to several shards, whose responders have all left
+    /// before it came, is not answered.
     pub sole: bool,
     /// The publisher wants to be told (503) if nobody is left to receive it.
     pub no_responders: bool,
