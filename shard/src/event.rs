@@ -36,6 +36,8 @@ pub enum What {
     Closed(CloseReason),
     /// It broke a rule.
     Violated(Violation),
+    /// It may not connect: as the user it named, if it named one.
+    Refused(Option<String>),
     /// It sent input that begins like this and is no operation.
     Unreadable(Box<[u8]>),
     /// Its output went over `max_pending`, which is given.

@@ -24,6 +24,10 @@ impl EventSink for ClientLog {
             What::Unreadable(input) => {
                 error!("{who} - Client parser ERROR: proto={}", Quoted(&input));
             }
+            What::Refused(None) => error!("{who} - authentication error"),
+            What::Refused(Some(user)) => {
+                error!("{who} - authentication error - User {}", Quoted(user.as_bytes()));
+            }
             What::SlowPending(most) => {
                 info!("{who} - Slow Consumer Detected: MaxPending of {most} Exceeded");
             }
@@ -58,7 +62,6 @@ fn closed(who: &Who<'_>, reason: CloseReason) {
 
 fn violated(who: &Who<'_>, violation: &Violation) {
     match violation {
-        Violation::Authorization => error!("{who} - authentication error"),
         Violation::AuthTimeout => error!("{who} - authentication timeout"),
         Violation::MaxConnections => error!("{who} - maximum connections exceeded"),
         Violation::MaxSubscriptions => error!("{who} - maximum subscriptions exceeded"),
@@ -73,8 +76,9 @@ fn violated(who: &Who<'_>, violation: &Violation) {
         Violation::SubscribeTo(pattern, _) | Violation::TooManyTokens(pattern) => {
             error!("{who} - Subscription Violation - Subject {}", Quoted(pattern));
         }
-        // Shown as unreadable input, as an operation, or as the reason of the close.
-        Violation::UnknownOperation
+        // Shown as refused, as unreadable input, as an operation, or as the reason of the close.
+        Violation::Authorization
+        | Violation::UnknownOperation
         | Violation::Malformed
         | Violation::Headers
         | Violation::ClientProtocol

@@ -24,9 +24,9 @@ use super::pulse::{Pulse, Pulses};
 use super::wake::Waker;
 use super::{Order, StartError};
 
-/// The driver is the only task of its executor and never gives it control: whoever adds another must
-/// make the driver visit the runtime's reactor, at least every millisecond while it is busy, and wait
-/// there instead of in its own ring.
+/// The driver is the only task of its executor and never gives it control: whoever adds another
+/// must make the driver visit the runtime's reactor, at least every millisecond while it is busy,
+/// and wait there instead of in its own ring.
 ///
 /// The runtime's own timer must never fire: a task it interrupts at the wrong moment is forgotten,
 /// and the executor sleeps for ever. The driver bounds its own turns.

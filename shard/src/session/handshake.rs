@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::Now;
 use crate::engine::{Exchange, TimerKind};
 use crate::error::{CloseReason, Quoted, Violation};
-use crate::event::ClientLabel;
+use crate::event::{ClientLabel, What};
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
 use crate::wire::info::{Info, write_info};
@@ -77,6 +77,7 @@ impl ClientSession {
         {
             return None;
         }
+        self.report(exchange, What::Refused(None));
         Some(self.violated(exchange, Violation::Authorization))
     }
 
@@ -94,6 +95,8 @@ impl ClientSession {
         }
         let grant = exchange.options.authenticator.judge(&self.connect);
         let Some(grant) = grant.filter(|_| !self.connect.names_account()) else {
+            let user = Some(self.connect.user.clone()).filter(|user| !user.is_empty());
+            self.report(exchange, What::Refused(user));
             return self.violated(exchange, Violation::Authorization);
         };
         exchange.set_account(self.conn, grant.account);
