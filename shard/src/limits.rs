@@ -56,6 +56,15 @@ pub const TURN_OUTPUT_BYTES: usize = 512 << 10;
 /// From 512 receivers on, each gets less than a chunk at once.
 pub const TURN_OUTPUT_BYTES_MAX: usize = 32 << 20;
 
+/// A connection that was written to less than this ago, and has little more, gets it together with
+/// what comes in meanwhile: a publisher that sends one message at a time would otherwise cost a
+/// write, and its subscriber a wake-up, for each. As soon as nothing comes in, it is written:
+/// waiting for more with a timer costs as much as it saves where timers are emulated.
+pub const WRITE_LINGER: Duration = Duration::from_micros(20);
+
+/// More than this is written at once.
+pub const WRITE_LINGER_BYTES: usize = 16 << 10;
+
 /// Bytes of subjects and match sets remembered per shard.
 pub const MATCH_CACHE_BYTES: usize = 64 << 20;
 

@@ -15,6 +15,7 @@ use crate::error::CloseReason;
 use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
 use crate::mesh::ring::Consumer;
+use crate::outbox::Outbox;
 
 use super::Order;
 use super::clock::Clock;
@@ -34,6 +35,15 @@ const COMPLETIONS_PER_TURN: usize = 256;
 
 /// Written to one socket in one visit before others get theirs, input too.
 const VISIT_BYTES: usize = 4 << 20;
+
+/// How a driver goes on after a turn.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// With the next turn.
+    Turn,
+    /// With the next turn, once there is anything to do.
+    Sleep,
+}
 
 /// What a driver is made of.
 pub(super) struct Parts {
@@ -63,6 +73,10 @@ pub(super) struct Driver {
     pace: Pace,
     /// Connections that have had their share of a visit and have more.
     unfinished: Vec<ConnId>,
+    /// Connections that have a little to be written, and wait for what the next turn brings.
+    lingering: Vec<ConnId>,
+    /// This turn had input. If the next one has none, nothing lingers any more.
+    fed: bool,
     /// When the process wants to be gone, once it does.
     stop: Option<Now>,
 }
@@ -78,6 +92,8 @@ impl Driver {
             wake: Vec::new(),
             pace: Pace::default(),
             unfinished: Vec::new(),
+            lingering: Vec::new(),
+            fed: false,
             stop: None,
         };
         driver.watch();
@@ -107,15 +123,14 @@ impl Driver {
     }
 
     fn rounds(&mut self) -> std::io::Result<()> {
-        let mut busy = false;
+        let mut next = Next::Sleep;
         loop {
             self.pace.stats.enters += 1;
-            if busy || self.ring.has_work() {
-                self.ring.poll()?;
-            } else {
-                self.sleep()?;
+            match next {
+                Next::Sleep if !self.ring.has_work() => self.sleep()?,
+                Next::Turn | Next::Sleep => self.ring.poll()?,
             }
-            busy = self.turn();
+            next = self.turn();
             if let Some(deadline) = self.stop
                 && (self.parts.shard.connections() == 0 || self.parts.clock.now() >= deadline)
             {
@@ -124,15 +139,15 @@ impl Driver {
         }
     }
 
-    /// One round: input, then what follows from it, then output. True if there is more to do at
-    /// once.
-    fn turn(&mut self) -> bool {
+    /// One round: input, then what follows from it, then output. Returns how to go on.
+    fn turn(&mut self) -> Next {
         let now = self.parts.clock.now();
         self.pace.works(now);
         self.sockets.submitted(&mut self.ring);
         self.parts.pulse.beat(now);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
+        self.fed = !completions.is_empty();
         // Interest that was told before any of this input was sent is known from here on.
         self.parts.shard.on_mesh();
         for completion in completions.drain(..) {
@@ -154,7 +169,7 @@ impl Driver {
         if let Some(look) = look {
             self.show(now, look);
         }
-        more || self.parts.shard.any_dirty()
+        if more || self.parts.shard.any_dirty() { Next::Turn } else { Next::Sleep }
     }
 
     fn on_completion(&mut self, now: Now, completion: Completion) {
@@ -296,9 +311,15 @@ impl Driver {
             }
         }
         while let Some(conn) = self.parts.shard.take_dirty() {
-            self.visit(now, conn);
+            let queued = self.parts.shard.outbox(conn).map_or(0, Outbox::queued);
+            if self.fed && self.sockets.lingers(conn, queued, now) {
+                self.lingering.push(conn);
+            } else {
+                self.visit(now, conn);
+                self.sockets.wrote(conn, now);
+            }
         }
-        for conn in self.unfinished.drain(..) {
+        for conn in self.unfinished.drain(..).chain(self.lingering.drain(..)) {
             self.parts.shard.on_writable(conn);
         }
         self.parts.shard.flushed();

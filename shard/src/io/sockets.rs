@@ -4,7 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{Shutdown, shutdown};
 
+use crate::clock::Now;
 use crate::ids::ConnId;
+use crate::limits::{WRITE_LINGER, WRITE_LINGER_BYTES};
 
 use super::socket_ring::{SocketRing, Token};
 
@@ -15,6 +17,8 @@ struct Socket {
     fd: OwnedFd,
     /// It counts among the connections of its shard.
     counted: bool,
+    /// When it was last written to.
+    written: Now,
     /// The shard wants to hear from it.
     wanted: bool,
     /// The ring receives from it.
@@ -40,7 +44,14 @@ impl Sockets {
         }
         ring.receive(fd.as_fd(), conn);
         if let Some(entry) = self.table.get_mut(slot) {
-            *entry = Some(Socket { conn, fd, counted, wanted: true, receiving: true });
+            *entry = Some(Socket {
+                conn,
+                fd,
+                counted,
+                written: Now::ZERO,
+                wanted: true,
+                receiving: true,
+            });
         }
     }
 
@@ -52,6 +63,21 @@ impl Sockets {
     pub(super) fn owner(&self, token: ConnId) -> Option<ConnId> {
         let socket = self.table.get(token.slot() as usize)?.as_ref()?;
         Token::is_for(token, socket.conn).then_some(socket.conn)
+    }
+
+    /// Whether a connection with `queued` bytes was written to so lately that it can wait for what
+    /// comes next: see [`WRITE_LINGER`].
+    pub(super) fn lingers(&self, conn: ConnId, queued: usize, now: Now) -> bool {
+        let socket = self.table.get(conn.slot() as usize).and_then(Option::as_ref);
+        let written = socket.map_or(Now::ZERO, |socket| socket.written);
+        written > Now::ZERO && now < written.after(WRITE_LINGER) && queued < WRITE_LINGER_BYTES
+    }
+
+    /// A connection was written to.
+    pub(super) fn wrote(&mut self, conn: ConnId, now: Now) {
+        if let Some(socket) = self.get_mut(conn) {
+            socket.written = now;
+        }
     }
 
     /// The socket of a connection.
