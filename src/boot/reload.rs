@@ -49,6 +49,8 @@ impl Server<'_> {
             warn!("{warning}");
         }
         let old = std::mem::replace(&mut self.plan.settings, new);
+        // "Any free port" asks for no other than the one that is there.
+        self.plan.settings.listen.port = old.listen.port.clone();
         (live.identity.host, live.identity.port) = told;
         for step in &steps {
             self.take(step, live);
@@ -57,8 +59,8 @@ impl Server<'_> {
         for step in &steps {
             say(step, &old, &self.plan.settings);
         }
-        if let (Some(facts), Some(was)) = (&live.facts, live.facts.as_ref().map(|it| it.get())) {
-            let new = self.facts(&live.identity, &was.endpoint);
+        if let Some(facts) = &live.facts {
+            let new = self.facts(&live.identity, &facts.get().endpoint);
             facts.set(Facts { loaded: Some(Timestamp::now()), ..new });
         }
         if let Some(sink) = sink {
