@@ -26,6 +26,16 @@ pub struct StartOptions {
     pub cores: Vec<usize>,
     /// Bound and listening; nothing was accepted from it yet.
     pub listener: TcpListener,
+    /// What a reload may change.
+    pub terms: Terms,
+    /// How long a shard looks for work before it sleeps.
+    pub spin: Duration,
+    /// The longest that a shard sleeps, if somebody watches whether it turns.
+    pub rest: Option<Duration>,
+}
+
+/// On what terms clients are served.
+pub struct Terms {
     /// What INFO says about this server.
     pub identity: Identity,
     /// What clients may do.
@@ -38,10 +48,6 @@ pub struct StartOptions {
     pub verbosity: Verbosity,
     /// Bytes of a traced message that are shown; `None` shows all.
     pub traced_len_max: Option<usize>,
-    /// How long a shard looks for work before it sleeps.
-    pub spin: Duration,
-    /// The longest that a shard sleeps, if somebody watches whether it turns.
-    pub rest: Option<Duration>,
 }
 
 /// A way to run shards.
@@ -64,6 +70,13 @@ pub trait Running {
 
     /// How long it is ago that the slowest shard turned.
     fn slowest_turn(&self) -> Duration;
+
+    /// Serves on these terms from now on. Those who are connected are judged again if `terms` has
+    /// another judge. Returns how many connections were closed because there are too many.
+    ///
+    /// # Errors
+    /// Returns the shard that does not answer; the terms hold for it too once it does.
+    fn reload(&self, terms: Terms) -> Result<usize, io::Stuck>;
 
     /// Takes no new clients, and tells those that are here to go elsewhere.
     fn lame_duck(&mut self);
@@ -94,32 +107,10 @@ pub struct Shards;
 
 impl DataPlane for Shards {
     fn start(&self, options: StartOptions) -> Result<Box<dyn Running>, StartError> {
-        let StartOptions { identity, limits, auth, verbosity, .. } = options;
-        let info = Info {
-            server_id: identity.server_id,
-            server_name: identity.server_name,
-            version: identity.version,
-            proto: 1,
-            git_commit: identity.git_commit.unwrap_or_default(),
-            go: identity.go,
-            host: identity.host,
-            port: identity.port,
-            headers: options.headers,
-            auth_required: auth.required(),
-            api_level: API_LEVEL,
-            max_payload: i32::try_from(limits.payload).unwrap_or(i32::MAX),
-            ..Info::default()
-        };
         let running = io::start(io::StartOptions {
             cores: options.cores,
             listener: options.listener,
-            options: Options {
-                info,
-                limits,
-                authenticator: auth,
-                trace: verbosity.trace,
-                traced_payload_max: options.traced_len_max.unwrap_or(usize::MAX),
-            },
+            options: options.terms.into(),
             spin: options.spin,
             rest: options.rest,
             events: Box::new(|_| Box::new(ClientLog)),
@@ -130,7 +121,39 @@ impl DataPlane for Shards {
     }
 }
 
+impl From<Terms> for Options {
+    fn from(terms: Terms) -> Self {
+        let Terms { identity, limits, headers, auth, verbosity, traced_len_max } = terms;
+        let info = Info {
+            server_id: identity.server_id,
+            server_name: identity.server_name,
+            version: identity.version,
+            proto: 1,
+            git_commit: identity.git_commit.unwrap_or_default(),
+            go: identity.go,
+            host: identity.host,
+            port: identity.port,
+            headers,
+            auth_required: auth.required(),
+            api_level: API_LEVEL,
+            max_payload: i32::try_from(limits.payload).unwrap_or(i32::MAX),
+            ..Info::default()
+        };
+        Self {
+            info,
+            limits,
+            authenticator: auth,
+            trace: verbosity.trace,
+            traced_payload_max: traced_len_max.unwrap_or(usize::MAX),
+        }
+    }
+}
+
 impl Running for io::Running {
+    fn reload(&self, terms: Terms) -> Result<usize, io::Stuck> {
+        Self::reload(self, terms.into())
+    }
+
     fn connections(&self) -> usize {
         Self::connections(self)
     }

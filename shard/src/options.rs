@@ -1,4 +1,5 @@
-//! What a shard is told when it starts: who the server is, what it allows, whom it lets in.
+//! What a shard is told when it starts, and again when that changes: who the server is, what it
+//! allows, whom it lets in.
 
 use std::sync::Arc;
 
@@ -29,6 +30,12 @@ pub trait Authenticator: Send + Sync {
 
     /// What this client may be; `None` if it may not connect.
     fn judge(&self, connect: &ConnectOptions) -> Option<Grant>;
+
+    /// Whether it has that user among others. Asked when a client that was let in by another judge
+    /// is not let in by this one.
+    fn knows(&self, _user: &str) -> bool {
+        false
+    }
 }
 
 /// Lets everybody in.

@@ -63,6 +63,10 @@ impl Authenticator for Auth {
             matches!(self, Self::User(..) | Self::Users(_)).then(|| connect.user.as_str().into());
         bool::from(admitted).then(|| Grant { user, ..Grant::default() })
     }
+
+    fn knows(&self, user: &str) -> bool {
+        matches!(self, Self::Users(users) if users.contains_key(user))
+    }
 }
 
 /// Compares without stopping at the first difference. Only the length of what was offered, which

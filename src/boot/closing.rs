@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ringbus_shard::io::Inspector;
+use ringbus_shard::io::{Inspector, Stuck};
 
-use crate::data_plane::{DataPlane, Running, StartError, StartOptions};
+use crate::data_plane::{DataPlane, Running, StartError, StartOptions, Terms};
 
 /// Accepts every connection and closes it at once: the process around the data plane, alone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +47,10 @@ impl Running for ClosingRuns {
 
     fn slowest_turn(&self) -> Duration {
         Duration::ZERO
+    }
+
+    fn reload(&self, _terms: Terms) -> Result<usize, Stuck> {
+        Ok(0)
     }
 
     fn lame_duck(&mut self) {}

@@ -14,20 +14,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringbus_shard::limits::{CLOSE_FLUSH, Limits};
+use ringbus_shard::limits::CLOSE_FLUSH;
 use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
 
 use crate::addresses;
+use crate::auth::Auth;
 use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
-use crate::config::{self, FileUsed, Loaded, Settings};
-use crate::data_plane::{DataPlane, Running, StartOptions};
+use crate::config::{self, FileUsed, Loaded, Logging, Settings};
+use crate::data_plane::{DataPlane, Running, StartOptions, Terms};
 use crate::doctor::{self, Finding, Host, Verdict};
 use crate::fence::{self, Raised, Writable};
 use crate::files::{self, Ports, PortsFile};
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
-use crate::monitor::{self, Door, Facts};
+use crate::monitor::{self, Door, Facts, SharedFacts};
 use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
@@ -108,6 +109,8 @@ struct Plan {
     settings: Settings,
     /// What the operator should know about the configuration.
     notes: Vec<String>,
+    /// The flags, for whenever the file is read again.
+    flags: Flags,
     /// Asked for by flag, as this is a matter of the host.
     shards: Option<usize>,
     spin: Option<Duration>,
@@ -121,7 +124,8 @@ impl Plan {
     fn new(settings: Settings, notes: Vec<String>, flags: &Flags) -> Self {
         let Flags { shards, spin, .. } = *flags;
         let without_fence = flags.no_landlock == Some(true);
-        Self { settings, notes, shards, spin, without_fence, lame_duck: None }
+        let flags = flags.clone();
+        Self { settings, notes, flags, shards, spin, without_fence, lame_duck: None }
     }
 }
 
@@ -155,14 +159,18 @@ fn writable(settings: &Settings) -> Writable {
 }
 
 fn open_log(program: &Program, settings: &Settings) -> Result<Log, String> {
-    Log::start(&LogOptions {
-        destination: settings.log.destination(),
-        format: settings.log.format,
-        time: *settings.log.time,
-        utc: *settings.log.utc,
-        verbosity: settings.log.verbosity(),
+    Log::start(&log_options(program, &settings.log))
+}
+
+fn log_options(program: &Program, log: &Logging) -> LogOptions {
+    LogOptions {
+        destination: log.destination(),
+        format: log.format,
+        time: *log.time,
+        utc: *log.utc,
+        verbosity: log.verbosity(),
         program: program.name().to_owned(),
-    })
+    }
 }
 
 /// All that a server is made from.
@@ -181,8 +189,17 @@ struct Live {
     running: Box<dyn Running>,
     monitor: Option<monitor::http::Server>,
     ports_file: Option<PortsFile>,
+    /// What monitoring says, if there is monitoring.
+    facts: Option<SharedFacts>,
+    /// What clients are told.
+    identity: Identity,
+    /// Who may connect.
+    auth: Arc<Auth>,
     /// Where clients connect.
     endpoint: Endpoint,
+    /// The same, and where monitoring listens, as the kernel has it.
+    local: SocketAddr,
+    watched: Option<SocketAddr>,
     lame_duck: Option<LameDuck>,
 }
 
@@ -240,25 +257,21 @@ impl Server<'_> {
         let door = self.monitoring()?;
         let (listener, endpoint) = self.listen(&mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
-        let limits = settings.limits.limits(*settings.auth.timeout);
-        let facts = door.as_ref().map(|door| self.facts(&identity, &limits, door));
+        let facts = door.as_ref().map(|door| self.facts(&identity, &door.endpoint));
+        let facts = facts.map(SharedFacts::new);
+        let auth = Arc::new(settings.auth.auth());
         let running = self
             .plane
             .start(StartOptions {
                 cores,
                 listener,
-                identity,
-                limits,
-                headers: !*settings.limits.without_headers,
-                auth: Arc::new(settings.auth.auth()),
-                verbosity: settings.log.verbosity(),
-                traced_len_max: *settings.log.traced_len_max,
+                terms: self.terms(&identity, &auth),
                 spin: self.plan.spin.unwrap_or_default(),
                 rest: self.service.rest(),
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
         let watched = door.as_ref().and_then(|door| door.local_addr().ok());
-        let monitor = match (door, facts) {
+        let monitor = match (door, facts.clone()) {
             (Some(door), Some(facts)) => Some(
                 door.serve(facts, running.inspector())
                     .map_err(|error| format!("Can't start monitoring: {error}"))?,
@@ -266,7 +279,18 @@ impl Server<'_> {
             _ => None,
         };
         let ports_file = self.write_ports(local, watched);
-        Ok(Live { running, monitor, ports_file, endpoint, lame_duck: None })
+        Ok(Live {
+            running,
+            monitor,
+            ports_file,
+            facts,
+            identity,
+            auth,
+            endpoint,
+            local,
+            watched,
+            lame_duck: None,
+        })
     }
 
     /// Opens the monitoring port, if there is to be one.
@@ -278,19 +302,33 @@ impl Server<'_> {
     }
 
     /// What monitoring says of this server.
-    fn facts(&self, identity: &Identity, limits: &Limits, door: &Door) -> Facts {
+    fn facts(&self, identity: &Identity, endpoint: &Endpoint) -> Facts {
         let settings = &self.plan.settings;
         Facts {
             identity: identity.clone(),
-            limits: limits.clone(),
+            limits: settings.limits.limits(*settings.auth.timeout),
             auth_required: settings.auth.auth().required(),
-            endpoint: door.endpoint.clone(),
+            endpoint: endpoint.clone(),
             base_path: monitor::base_path(settings.monitoring.base_path.as_deref().unwrap_or("")),
             cores: self.host.cores.allowed.len(),
             tags: (*settings.names.server_tags).clone(),
             metadata: (*settings.names.server_metadata).clone(),
             config_digest: settings.file.as_ref().map_or_else(String::new, |f| f.digest.clone()),
             program: self.program.name().to_owned(),
+            loaded: None,
+        }
+    }
+
+    /// On what terms the settings want clients to be served.
+    fn terms(&self, identity: &Identity, auth: &Arc<Auth>) -> Terms {
+        let settings = &self.plan.settings;
+        Terms {
+            identity: identity.clone(),
+            limits: settings.limits.limits(*settings.auth.timeout),
+            headers: !*settings.limits.without_headers,
+            auth: Arc::clone(auth),
+            verbosity: settings.log.verbosity(),
+            traced_len_max: *settings.log.traced_len_max,
         }
     }
 
@@ -336,12 +374,9 @@ impl Server<'_> {
         endpoint.port = listener.local_addr().map_err(|error| error.to_string())?.port();
         info!("Listening for client connections on {endpoint}");
 
-        (identity.host, identity.port) = match settings.client_advertise.as_deref() {
-            None => (endpoint.host.clone(), endpoint.port),
-            Some(text) => addresses::advertised(text, endpoint.port).map_err(|why| {
-                format!("Error setting server INFO with ClientAdvertise value of {text}, err={why}")
-            })?,
-        };
+        let told = advertised(settings.client_advertise.as_deref(), &endpoint);
+        (identity.host, identity.port) =
+            told.map_err(|why| format!("Error setting server INFO with {why}"))?;
         Ok((listener, endpoint))
     }
 
@@ -362,7 +397,7 @@ impl Server<'_> {
     }
 
     /// Does what a signal asks. False if that is to stop.
-    fn obey(&self, (request, name): Trapped, live: &mut Live) -> bool {
+    fn obey(&mut self, (request, name): Trapped, live: &mut Live) -> bool {
         info!("Trapped {name:?} signal");
         match request {
             Request::Stop => return false,
@@ -376,9 +411,15 @@ impl Server<'_> {
                 Err(error) => error!("File log not re-opened: {}", listen::reason(&error)),
             },
             Request::Reload => {
-                self.service.reloading();
-                warn!("Reload is not supported yet: restart the server to change its settings");
-                self.service.ready(&live.status());
+                // A service that is stopping is not ready again.
+                let serves = live.lame_duck.is_none();
+                if serves {
+                    self.service.reloading();
+                }
+                self.reload(live);
+                if serves {
+                    self.service.ready(&live.status());
+                }
             }
             Request::LameDuck if live.lame_duck.is_some() => {}
             Request::LameDuck => {
@@ -424,6 +465,13 @@ impl Server<'_> {
     }
 }
 
+/// Where clients are told that this server is.
+fn advertised(text: Option<&str>, endpoint: &Endpoint) -> Result<(String, u16), String> {
+    let Some(text) = text else { return Ok((endpoint.host.clone(), endpoint.port)) };
+    addresses::advertised(text, endpoint.port)
+        .map_err(|why| format!("ClientAdvertise value of {text}, err={why}"))
+}
+
 /// The first lines of the log: those of nats-server in its order, then ours.
 fn banner(program: &Program, identity: &Identity, cores: &[usize]) {
     let own = env!("CARGO_PKG_VERSION");
@@ -447,6 +495,7 @@ fn banner(program: &Program, identity: &Identity, cores: &[usize]) {
 }
 
 mod lame_duck;
+mod reload;
 
 #[cfg(test)]
 mod closing;

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Mutex;
 
+use ringbus_shard::limits::Limits;
 use ringbus_shard::options::Authenticator as _;
 
 use super::closing::Closing;
@@ -216,7 +217,8 @@ fn signals_are_obeyed_in_order() {
         "[INF] Trapped \"user defined signal 1\" signal",
         "[INF] File log re-opened",
         "[INF] Trapped \"hangup\" signal",
-        "[WRN] Reload is not supported yet: restart the server to change its settings",
+        "[ERR] Failed to reload server configuration: can only reload config when a file is \
+         provided using -c or --config",
         "[INF] Trapped \"user defined signal 2\" signal",
         "[INF] Entering lame duck mode, stop accepting new clients",
         "[INF] Initiating Shutdown...",
@@ -282,15 +284,15 @@ fn the_data_plane_gets_what_the_flags_say() {
     let plane = Refusing::default();
     let (outcome, _) = Rehearsal::new("ringbus", &flags).run(&plane, |_| TERMINATED);
     assert_eq!(outcome, Err("Can't start the shards: no ring".to_owned()));
-    let options = plane.0.into_inner().unwrap().unwrap();
-    assert_eq!(options.cores.len(), 3);
-    assert_eq!(options.spin.as_micros(), 20);
-    assert_eq!(options.traced_len_max, Some(64));
-    assert!(options.verbosity.debug && options.verbosity.trace);
-    assert!(options.auth.required());
-    assert_eq!(options.identity.server_name, "one");
-    assert_eq!((options.identity.host.as_str(), options.identity.port), ("broker.example", 80));
-    assert_eq!(options.limits, Limits::default());
+    let StartOptions { cores, spin, terms, .. } = plane.0.into_inner().unwrap().unwrap();
+    assert_eq!(cores.len(), 3);
+    assert_eq!(spin.as_micros(), 20);
+    assert_eq!(terms.traced_len_max, Some(64));
+    assert!(terms.verbosity.debug && terms.verbosity.trace);
+    assert!(terms.auth.required());
+    assert_eq!(terms.identity.server_name, "one");
+    assert_eq!((terms.identity.host.as_str(), terms.identity.port), ("broker.example", 80));
+    assert_eq!(terms.limits, Limits::default());
 }
 
 #[test]

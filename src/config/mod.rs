@@ -53,7 +53,7 @@ pub use self::log::Logging;
 pub use self::monitor::Monitoring;
 pub use self::names::Names;
 pub use self::problem::{Problem, Problems, Spot};
-pub use self::reload::{Refused, ReloadStep, Revoked, diff};
+pub use self::reload::{Refused, ReloadStep, diff};
 pub use self::setting::{Origin, Setting};
 
 use self::dump::Dump;

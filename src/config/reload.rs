@@ -26,8 +26,8 @@ pub enum ReloadStep {
     TracedLength(Option<usize>),
     /// The shards take these bounds. Connections beyond a lower maximum are closed.
     Limits(Box<Limits>),
-    /// Another judge decides who may connect, and some of those connected must go.
-    Auth(Arc<Auth>, Revoked),
+    /// Another judge decides who may connect, and who may stay.
+    Auth(Arc<Auth>),
     /// Clients are told this address from now on.
     ClientAdvertise(Option<String>),
     /// The process ID is written here too.
@@ -40,24 +40,13 @@ pub enum ReloadStep {
     Metadata(BTreeMap<String, String>),
 }
 
-/// Which clients lost the right to be connected.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Revoked {
-    /// None.
-    Nobody,
-    /// All that are connected.
-    Everybody,
-    /// Those that gave one of these names: users that are gone or have another password.
-    Users(Vec<String>),
-}
-
-/// Why a reload changes nothing.
+/// Why a reload changes nothing; shown as a line for each change that cannot be made.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refused(Vec<String>);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("; "))
+        f.write_str(&self.0.join("\n"))
     }
 }
 
@@ -107,9 +96,7 @@ pub fn diff(old: &Settings, new: &Settings) -> Result<Vec<ReloadStep>, Refused> 
         steps.push(ReloadStep::Limits(Box::new(limits)));
     }
     if !same(&old.auth, &new.auth) {
-        let (was, is) = (old.auth.auth(), new.auth.auth());
-        let revoked = revoked(&was, &is);
-        steps.push(ReloadStep::Auth(Arc::new(is), revoked));
+        steps.push(ReloadStep::Auth(Arc::new(new.auth.auth())));
     }
     let advertise: &Option<String> = &new.listen.client_advertise;
     if *old.listen.client_advertise != *advertise {
@@ -156,27 +143,4 @@ fn same(old: &Credentials, new: &Credentials) -> bool {
         && *old.password == *new.password
         && *old.token == *new.token
         && *old.users == *new.users
-}
-
-fn revoked(old: &Auth, new: &Auth) -> Revoked {
-    let admits = |name: &String, password| match new {
-        Auth::User(user, pass) => user == name && pass == password,
-        Auth::Users(users) => users.get(name) == Some(password),
-        Auth::Open => true,
-        Auth::Token(_) => false,
-    };
-    let gone: Vec<String> = match (old, new) {
-        (_, Auth::Open) => return Revoked::Nobody,
-        (Auth::Token(was), Auth::Token(is)) if was == is => return Revoked::Nobody,
-        (Auth::Open | Auth::Token(_), _) | (_, Auth::Token(_)) => return Revoked::Everybody,
-        (Auth::User(name, password), _) if admits(name, password) => return Revoked::Nobody,
-        (Auth::User(name, _), _) => vec![name.clone()],
-        (Auth::Users(users), _) => {
-            let gone = users.iter().filter(|(name, password)| !admits(name, password));
-            let mut gone: Vec<String> = gone.map(|(name, _)| name.clone()).collect();
-            gone.sort();
-            gone
-        }
-    };
-    if gone.is_empty() { Revoked::Nobody } else { Revoked::Users(gone) }
 }

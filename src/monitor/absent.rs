@@ -26,8 +26,8 @@ pub(super) struct Routez {
 pub(super) fn routez(endpoints: &Endpoints, query: &Query) -> Result<Routez, Refusal> {
     query.subscriptions()?;
     Ok(Routez {
-        server_id: endpoints.id().to_owned(),
-        server_name: endpoints.facts.identity.server_name.clone(),
+        server_id: endpoints.id(),
+        server_name: endpoints.facts().identity.server_name.clone(),
         now: Timestamp::now(),
         num_routes: 0,
         routes: [],
@@ -44,12 +44,7 @@ pub(super) struct Leafz {
 
 pub(super) fn leafz(endpoints: &Endpoints, query: &Query) -> Result<Leafz, Refusal> {
     query.switch("subs")?;
-    Ok(Leafz {
-        server_id: endpoints.id().to_owned(),
-        now: Timestamp::now(),
-        leafnodes: 0,
-        leafs: [],
-    })
+    Ok(Leafz { server_id: endpoints.id(), now: Timestamp::now(), leafnodes: 0, leafs: [] })
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +59,7 @@ pub(super) fn gatewayz(endpoints: &Endpoints, query: &Query) -> Result<Gatewayz,
     query.subscriptions()?;
     query.switch("accs")?;
     Ok(Gatewayz {
-        server_id: endpoints.id().to_owned(),
+        server_id: endpoints.id(),
         now: Timestamp::now(),
         outbound_gateways: Off {},
         inbound_gateways: Off {},
@@ -125,7 +120,7 @@ pub(super) fn jsz(endpoints: &Endpoints, query: &Query) -> Result<Jsz, Refusal> 
         accounts: 0,
         ha_assets: 0,
         api: JszApi::default(),
-        server_id: endpoints.id().to_owned(),
+        server_id: endpoints.id(),
         now: Timestamp::now(),
         disabled: true,
         config: JszConfig::default(),

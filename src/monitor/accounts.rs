@@ -44,7 +44,7 @@ fn known(name: &str) -> Option<&'static str> {
 pub(super) fn accountz(endpoints: &Endpoints, query: &Query) -> Result<Accountz, Refusal> {
     let wanted = query.text("acc");
     let mut answer = Accountz {
-        server_id: endpoints.id().to_owned(),
+        server_id: endpoints.id(),
         now: Timestamp::now(),
         system_account: SYSTEM,
         accounts: Vec::new(),
@@ -132,7 +132,7 @@ pub(super) fn accstatz(endpoints: &Endpoints, query: &Query) -> Result<Accstatz,
     };
     let shown = accounts.into_iter().map(stat).filter(|account| unused || account.conns > 0);
     Ok(Accstatz {
-        server_id: endpoints.id().to_owned(),
+        server_id: endpoints.id(),
         now: Timestamp::now(),
         account_statz: shown.collect(),
     })

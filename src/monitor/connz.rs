@@ -319,7 +319,7 @@ enum Entry {
 pub(super) fn connz(endpoints: &Endpoints, query: &Query) -> Result<Connz, Refusal> {
     let wish = Wish::parse(query)?;
     let mut connz = Connz {
-        server_id: endpoints.id().to_owned(),
+        server_id: endpoints.id(),
         now: Timestamp::now(),
         num_connections: 0,
         total: 0,

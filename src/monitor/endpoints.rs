@@ -1,7 +1,7 @@
 //! From a path to its answer.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use ringbus_shard::io::{Inspector, Stuck};
@@ -14,7 +14,8 @@ use super::process::Processor;
 use super::query::BadQuery;
 use super::time::Wall;
 use super::{
-    Facts, absent, accounts, connz, health, json, metrics, page, process, shardz, subsz, varz,
+    Facts, SharedFacts, absent, accounts, connz, health, json, metrics, page, process, shardz,
+    subsz, varz,
 };
 
 /// Name of the account that clients are in.
@@ -58,7 +59,8 @@ impl From<Refusal> for Response {
 
 /// All endpoints of one server.
 pub(super) struct Endpoints {
-    pub(super) facts: Facts,
+    /// Replaced as a whole when the configuration is read again.
+    facts: SharedFacts,
     pub(super) inspector: Inspector,
     pub(super) wall: Wall,
     pub(super) started: Timestamp,
@@ -97,7 +99,8 @@ const PATHS: [(&str, &str); 21] = [
 impl Answer for Endpoints {
     fn answer(&self, request: &Request) -> Response {
         // The base path itself is the root.
-        let below = request.path.strip_prefix(&self.facts.base_path);
+        let facts = self.facts();
+        let below = request.path.strip_prefix(&facts.base_path);
         let below = below.map(|path| if path.is_empty() { "/" } else { path });
         let known = PATHS.iter().find(|(known, _)| below == Some(known));
         let Some((path, counted)) = known else {
@@ -111,7 +114,7 @@ impl Answer for Endpoints {
 }
 
 impl Endpoints {
-    pub(super) fn new(facts: Facts, inspector: Inspector) -> Self {
+    pub(super) fn new(facts: SharedFacts, inspector: Inspector) -> Self {
         let wall = Wall::new(inspector.now());
         Self {
             started: wall.at(ringbus_shard::clock::Now::ZERO),
@@ -129,8 +132,13 @@ impl Endpoints {
         self.requests.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub(super) fn id(&self) -> &str {
-        &self.facts.identity.server_id
+    /// What holds at this moment.
+    pub(super) fn facts(&self) -> Arc<Facts> {
+        self.facts.get()
+    }
+
+    pub(super) fn id(&self) -> String {
+        self.facts().identity.server_id.clone()
     }
 
     fn route(&self, path: &str, request: &Request) -> Result<Response, Refusal> {
@@ -155,7 +163,7 @@ impl Endpoints {
             "/healthz" => health::healthz(self, query)?,
             "/metrics" => metrics::metrics(self, request)?,
             "/stacksz" => Response::text(200, &process::threads()),
-            "/debug/vars" => process::vars(&self.facts.program),
+            "/debug/vars" => process::vars(&self.facts().program),
             _ => Response::text(404, "404 page not found\n"),
         })
     }

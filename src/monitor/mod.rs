@@ -37,11 +37,14 @@ mod varz;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use ringbus_shard::io::Inspector;
 use ringbus_shard::limits::Limits;
 use tracing::info;
 
+pub(crate) use self::time::round_trip;
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
 
@@ -68,6 +71,31 @@ pub struct Facts {
     pub config_digest: String,
     /// What it is called.
     pub program: String,
+    /// When the configuration was read again, if it was.
+    pub loaded: Option<Timestamp>,
+}
+
+/// The facts as they are at this moment: one thread replaces them, those of monitoring look.
+#[derive(Clone, Debug)]
+pub struct SharedFacts(Arc<RwLock<Arc<Facts>>>);
+
+impl SharedFacts {
+    /// These, for now.
+    #[must_use]
+    pub fn new(facts: Facts) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(facts))))
+    }
+
+    /// These from now on.
+    pub fn set(&self, facts: Facts) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(facts);
+    }
+
+    /// As they are.
+    #[must_use]
+    pub fn get(&self) -> Arc<Facts> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The monitoring port, bound and not served yet.
@@ -109,7 +137,7 @@ impl Door {
     ///
     /// # Errors
     /// Returns the system's error if it has no thread to give.
-    pub fn serve(self, facts: Facts, inspector: Inspector) -> io::Result<http::Server> {
+    pub fn serve(self, facts: SharedFacts, inspector: Inspector) -> io::Result<http::Server> {
         let endpoints = endpoints::Endpoints::new(facts, inspector);
         http::Server::start(self.listener, Box::new(endpoints))
     }

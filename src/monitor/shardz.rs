@@ -111,7 +111,7 @@ pub(super) fn shardz(endpoints: &Endpoints) -> Result<Shardz, Refusal> {
         cache_bytes: seen.cache_bytes,
     };
     Ok(Shardz {
-        server_id: endpoints.id().to_owned(),
+        server_id: endpoints.id(),
         now: Timestamp::now(),
         shards: snapshots(endpoints)?.into_iter().enumerate().map(info).collect(),
     })

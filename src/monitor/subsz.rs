@@ -142,7 +142,7 @@ pub(super) fn subsz(endpoints: &Endpoints, query: &Query) -> Result<Subsz, Refus
         (0, Vec::new())
     };
     Ok(Subsz {
-        server_id: endpoints.id().to_owned(),
+        server_id: endpoints.id(),
         now: Timestamp::now(),
         index,
         total,

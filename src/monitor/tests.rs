@@ -19,8 +19,9 @@ fn endpoints(base: &str) -> Endpoints {
         metadata: BTreeMap::new(),
         config_digest: String::new(),
         program: "ringbus".to_owned(),
+        loaded: None,
     };
-    Endpoints::new(facts, Inspector::default())
+    Endpoints::new(SharedFacts::new(facts), Inspector::default())
 }
 
 fn get(endpoints: &Endpoints, path: &str, accept: &str) -> (u16, String) {

@@ -53,7 +53,7 @@ pub(super) fn uptime(time: Duration) -> String {
 
 /// `1.5ms`, as Go prints a duration; cut to microseconds between one of them and a millisecond.
 #[must_use]
-pub(super) fn round_trip(time: Duration) -> String {
+pub(crate) fn round_trip(time: Duration) -> String {
     let nanos = time.as_nanos();
     let decimal = |nanos: u128, unit: u128| {
         let text = format!("{}.{:0width$}", nanos / unit, nanos % unit, width = width(unit));

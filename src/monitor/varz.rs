@@ -167,7 +167,7 @@ pub(super) fn varz(endpoints: &Endpoints) -> Result<Varz, Refusal> {
 }
 
 pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
-    let Endpoints { facts, started, .. } = endpoints;
+    let (facts, started) = (endpoints.facts(), &endpoints.started);
     let (identity, limits) = (&facts.identity, &facts.limits);
     let (stats, traffic) = (&totals.stats, &totals.traffic);
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -227,7 +227,7 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         stalled_clients: stats.stalls,
         subscriptions: totals.subscriptions,
         http_req_stats: endpoints.requests().clone(),
-        config_load_time: *started,
+        config_load_time: facts.loaded.unwrap_or(*started),
         config_digest: facts.config_digest.clone(),
         tags: facts.tags.clone(),
         metadata: facts.metadata.clone(),

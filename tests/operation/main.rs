@@ -8,6 +8,7 @@
 mod fence;
 mod lame_duck;
 mod logging;
+mod reload;
 mod service;
 
 use std::fs::{self, File};

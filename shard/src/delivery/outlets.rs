@@ -106,6 +106,12 @@ impl Outlets {
         }
     }
 
+    /// From now on, what is queued is kept as text, or not.
+    pub fn trace(&mut self, trace: bool, traced_payload_max: usize) {
+        self.traced = trace.then(|| self.traced.take().unwrap_or_default());
+        self.traced_payload_max = traced_payload_max;
+    }
+
     /// A new connection.
     pub fn open(&mut self, conn: ConnId) {
         let slot = conn.slot() as usize;

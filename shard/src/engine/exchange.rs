@@ -22,7 +22,7 @@ use super::timers::Timers;
 
 /// Everything of a shard but its sessions.
 pub struct Exchange {
-    /// What the process was started with.
+    /// What the process was told, at its start or since.
     pub options: Arc<Options>,
     /// Who wants what, on every shard.
     pub interest: Interest,

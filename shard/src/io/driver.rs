@@ -278,6 +278,13 @@ impl Driver {
                     self.parts.shard.on_lame_duck();
                 }
                 Order::Shed(count) => self.parts.shard.on_shed(now, count),
+                Order::Options(options) => {
+                    if let Some(acceptor) = &mut self.parts.acceptor {
+                        acceptor.placement.allow(options.limits.connections);
+                    }
+                    self.parts.shard.on_options(now, options);
+                }
+                Order::Surplus(count) => self.parts.shard.on_surplus(now, count),
                 Order::Stop(grace) => {
                     self.refuse_newcomers();
                     self.stop = Some(now.after(grace));

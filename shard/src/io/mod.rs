@@ -35,7 +35,10 @@ mod spawn;
 mod wake;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::options::Options;
 
 pub use clock::Clock;
 pub use inspect::{Inspector, PATIENCE, Sight, Slice, Stuck};
@@ -48,6 +51,10 @@ pub(crate) enum Order {
     LameDuck,
     /// Close so many connections.
     Shed(usize),
+    /// Go on with these options.
+    Options(Arc<Options>),
+    /// Close so many connections because there are too many.
+    Surplus(usize),
     /// Close all connections and end, within that time.
     Stop(Duration),
     /// Show itself to somebody.

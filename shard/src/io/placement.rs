@@ -97,6 +97,11 @@ impl Placement {
         Self { loads, lanes, doorbells, wakers, connections_max, accepted: 0 }
     }
 
+    /// As many connections as this may be there from now on.
+    pub(super) fn allow(&mut self, connections_max: Option<usize>) {
+        self.connections_max = connections_max;
+    }
+
     /// Sends a new socket to its shard, this one perhaps included. Gives it back if that shard has
     /// too many on the way: then it lives here.
     pub(super) fn place(&mut self, fd: OwnedFd, address: SocketAddr) -> Option<Newcomer> {

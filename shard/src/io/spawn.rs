@@ -17,7 +17,7 @@ use crate::options::Options;
 
 use super::clock::Clock;
 use super::driver::{Driver, Parts};
-use super::inspect::Inspector;
+use super::inspect::{Inspector, Stuck};
 use super::listen::Acceptor;
 use super::placement::{self, Loads, Placement};
 use super::pulse::{Pulse, Pulses};
@@ -178,6 +178,18 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
     }
 }
 
+/// Which shards give how many of `count` connections: always one of those that have the most left.
+fn share(count: usize, left: &mut [usize]) -> Vec<usize> {
+    let mut orders = vec![0; left.len()];
+    for _ in 0..count {
+        let most = left.iter_mut().zip(&mut orders).max_by_key(|(left, _)| **left);
+        let Some((left, order)) = most.filter(|(left, _)| **left > 0) else { break };
+        *left -= 1;
+        *order += 1;
+    }
+    orders
+}
+
 impl Running {
     fn order(&self, order: impl Fn() -> Order) {
         for shard in 0..self.inspector.shards() {
@@ -213,6 +225,36 @@ impl Running {
         self.inspector.now().since(self.pulses.oldest())
     }
 
+    /// All shards go on with these options. Connections beyond the maximum are closed; returns how
+    /// many those were.
+    ///
+    /// # Errors
+    ///
+    /// If a shard does not answer: it will go on with these options once it turns again, but how
+    /// many connections there are is not known.
+    pub fn reload(&self, options: Options) -> Result<usize, Stuck> {
+        let most = options.limits.connections;
+        let options = Arc::new(options);
+        self.order(|| Order::Options(Arc::clone(&options)));
+        // Once every shard has obeyed, what is accepted is counted against the new maximum.
+        self.inspector.inspect(|_| ()).into_iter().collect::<Result<Vec<()>, _>>()?;
+        let Some(most) = most else { return Ok(0) };
+        let mut open = Vec::new();
+        for count in self.inspector.inspect(|sight| {
+            let stats = sight.shard.stats();
+            usize::try_from(stats.opened - stats.closed).unwrap_or_default()
+        }) {
+            open.push(count?);
+        }
+        let surplus = open.iter().sum::<usize>().saturating_sub(most);
+        for (shard, count) in share(surplus, &mut open).into_iter().enumerate() {
+            if count > 0 {
+                self.tell(shard, Order::Surplus(count));
+            }
+        }
+        Ok(surplus)
+    }
+
     /// No new clients; those that are here are told to go elsewhere.
     pub fn lame_duck(&mut self) {
         self.order(|| Order::LameDuck);
@@ -222,13 +264,7 @@ impl Running {
     /// Closes that many of the connections that were there when the lame duck began, from the
     /// shards that have the most of them left.
     pub fn shed(&mut self, count: usize) {
-        let mut orders = vec![0; self.to_shed.len()];
-        for _ in 0..count {
-            let most = self.to_shed.iter_mut().zip(&mut orders).max_by_key(|(left, _)| **left);
-            let Some((left, order)) = most.filter(|(left, _)| **left > 0) else { break };
-            *left -= 1;
-            *order += 1;
-        }
+        let orders = share(count, &mut self.to_shed);
         for (shard, count) in orders.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             self.tell(shard, Order::Shed(count));
         }

@@ -7,6 +7,7 @@ use crate::clock::Now;
 use crate::engine::{Exchange, TimerKind};
 use crate::error::{CloseReason, Quoted, Violation};
 use crate::event::{ClientLabel, What};
+use crate::limits::Limits;
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
 use crate::wire::info::{Info, write_info};
@@ -152,6 +153,54 @@ impl ClientSession {
             let _ = write!(details, "{separator}{}", Quoted(who.as_bytes()));
         }
         self.label = Arc::new(ClientLabel { id: self.label.id, peer: self.label.peer, details });
+    }
+
+    /// Other options hold: bounds that are kept here are taken over, and the client is judged again
+    /// if that is done in another way now.
+    pub fn on_options(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Now,
+        judged_anew: bool,
+        pinged_sooner: bool,
+    ) -> Flow {
+        let Limits { control_line, payload, auth_timeout, ping_interval, .. } =
+            exchange.options.limits;
+        self.parse_limits.control_line = control_line;
+        self.parse_limits.payload = payload;
+        if pinged_sooner {
+            // Not all clients at once.
+            let jitter = ping_interval.mul_f64(exchange.rng.f64() / 5.0);
+            self.look_in(exchange, now, ping_interval + jitter);
+        }
+        match self.phase {
+            Phase::Connected if judged_anew => self.judge_again(exchange),
+            Phase::Greeted if judged_anew && exchange.options.authenticator.required() => {
+                // CONNECT will decide; from now on there must be one.
+                exchange.timers.arm(now.after(auth_timeout), self.conn, TimerKind::Authentication);
+                Flow::Next
+            }
+            Phase::Greeted | Phase::Connected | Phase::Closed => Flow::Next,
+        }
+    }
+
+    fn judge_again(&mut self, exchange: &mut Exchange) -> Flow {
+        let Some(grant) = exchange.options.authenticator.judge(&self.connect) else {
+            // A user that is gone is let go without a word, as by the reference: its client comes
+            // back, and is refused then.
+            let ConnectOptions { user, .. } = &*self.connect;
+            if !user.is_empty() && !exchange.options.authenticator.knows(user) {
+                return Flow::Close(CloseReason::ClientClosed);
+            }
+            return self.violated(exchange, Violation::Authorization);
+        };
+        if grant.account != self.grant.account {
+            // It comes back, and finds itself where it belongs.
+            return Flow::Close(CloseReason::ClientClosed);
+        }
+        self.grant = grant;
+        self.relabel();
+        Flow::Next
     }
 
     /// Time is up for a client that had to say who it is.

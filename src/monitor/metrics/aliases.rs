@@ -38,10 +38,10 @@ impl Aliases {
         varz: &Varz,
         totals: &Totals,
     ) -> Result<Self, Refusal> {
-        let mut aliases = Self { server_id: label(endpoints.id()), gauges: Vec::new() };
+        let mut aliases = Self { server_id: label(&endpoints.id()), gauges: Vec::new() };
         aliases.flatten("gnatsd_varz", varz);
         aliases.flatten("gnatsd_subsz", &index_stats(endpoints)?);
-        aliases.label("gnatsd_subsz_server_id", "value", endpoints.id());
+        aliases.label("gnatsd_subsz_server_id", "value", &endpoints.id());
         // Of a list that was not asked for.
         aliases.push("gnatsd_subsz_total", 0);
         aliases.push("gnatsd_healthz_status", 0);

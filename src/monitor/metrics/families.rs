@@ -65,8 +65,8 @@ const GAUGES: [Figure; 8] = [
 
 impl Families {
     pub(super) fn new(endpoints: &Endpoints, shards: Vec<Snapshot>) -> Self {
-        let identity = &endpoints.facts.identity;
-        let limits = &endpoints.facts.limits;
+        let facts = endpoints.facts();
+        let (identity, limits) = (&facts.identity, &facts.limits);
         let bytes = |bytes: u64| f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) * 1024.0;
         let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         let start = seconds(endpoints.started.as_microsecond());

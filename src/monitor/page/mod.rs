@@ -20,12 +20,12 @@ pub(super) fn index(endpoints: &Endpoints, request: &Request) -> Response {
     if request.likes("application/json") > request.likes("text/html") {
         let names = ["varz", "jsz", "connz", "accountz", "accstatz", "subsz", "routez", "leafz"];
         let more = ["gatewayz", "raftz", "healthz", "debug/vars", "shardz", "metrics"];
-        let base = &endpoints.facts.base_path;
+        let base = endpoints.facts().base_path.clone();
         let list: Vec<_> = names.iter().chain(&more).map(|name| format!("{base}/{name}")).collect();
         return Response::json(200, super::json::pretty(&list, "  "));
     }
     // Relative links work only below a path that ends in a slash.
-    let base = format!("{}/", endpoints.facts.base_path);
+    let base = format!("{}/", endpoints.facts().base_path);
     let escaped = base.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
     let page = INDEX.replace("{{base}}", &escaped);
     Response::of("text/html; charset=utf-8", page.into_bytes())

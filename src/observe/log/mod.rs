@@ -22,7 +22,7 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -98,20 +98,42 @@ pub struct LogOptions {
     pub program: String,
 }
 
+/// Where lines may go next: opened, and not used yet.
+pub struct Next {
+    sink: Sink,
+    to_file: bool,
+}
+
+impl Next {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Returns the line for the operator.
+    pub fn open(options: &LogOptions) -> Result<Self, String> {
+        let to_file = matches!(options.destination, Destination::File { .. });
+        Ok(Self { sink: Sink::open(options)?, to_file })
+    }
+}
+
 /// What the log thread is told.
 enum Task {
     Write(Line),
     /// Open the file again; the answer says how that went.
     Reopen(Sender<io::Result<()>>),
+    /// What comes after this goes there.
+    Switch(Box<Sink>),
     /// Answer when everything before this is written.
     Flush(Sender<()>),
 }
 
-/// Shared by the threads that log and the one that writes.
+/// Shared by the threads that log, the one that writes, and the one that says what is logged.
 #[derive(Default)]
 struct Gauge {
     queued_bytes: AtomicUsize,
     dropped_lines: AtomicU64,
+    debug: AtomicBool,
+    trace: AtomicBool,
+    to_file: AtomicBool,
 }
 
 /// The running log.
@@ -119,8 +141,6 @@ struct Gauge {
 pub struct Log {
     tasks: Sender<Task>,
     gauge: Arc<Gauge>,
-    verbosity: Verbosity,
-    to_file: bool,
 }
 
 impl Log {
@@ -129,15 +149,16 @@ impl Log {
     /// # Errors
     /// Returns the line to print if the sink cannot be opened or the thread not be started.
     pub fn start(options: &LogOptions) -> Result<Self, String> {
-        let sink = Sink::open(options)?;
-        let to_file = matches!(options.destination, Destination::File { .. });
+        let Next { sink, to_file } = Next::open(options)?;
         Self::start_with(sink, options.verbosity, to_file)
     }
 
     fn start_with(sink: Sink, verbosity: Verbosity, to_file: bool) -> Result<Self, String> {
         let (tasks, inbox) = unbounded();
         let gauge = Arc::new(Gauge::default());
-        let log = Self { tasks, gauge: Arc::clone(&gauge), verbosity, to_file };
+        let log = Self { tasks, gauge: Arc::clone(&gauge) };
+        log.keep(verbosity);
+        log.gauge.to_file.store(to_file, Ordering::Relaxed);
         let mut writer = Writer { inbox, gauge, sink };
         std::thread::Builder::new()
             .name("log".to_owned())
@@ -149,7 +170,26 @@ impl Log {
     /// Whether it goes to a file, which is what can be opened again.
     #[must_use]
     pub fn is_file(&self) -> bool {
-        self.to_file
+        self.gauge.to_file.load(Ordering::Relaxed)
+    }
+
+    /// Which events are logged from now on.
+    pub fn set_verbosity(&self, verbosity: Verbosity) {
+        self.keep(verbosity);
+        // Who logs remembers whether anybody listens.
+        tracing::callsite::rebuild_interest_cache();
+    }
+
+    fn keep(&self, verbosity: Verbosity) {
+        self.gauge.debug.store(verbosity.debug, Ordering::Relaxed);
+        self.gauge.trace.store(verbosity.trace, Ordering::Relaxed);
+    }
+
+    /// Lines go there from now on, those that are waiting excepted.
+    pub fn switch(&self, next: Next) {
+        self.gauge.to_file.store(next.to_file, Ordering::Relaxed);
+        // The log thread lives as long as the process.
+        let _ = self.tasks.send(Task::Switch(Box::new(next.sink)));
     }
 
     /// Opens the file again by its name, after something like logrotate moved it away.
@@ -191,16 +231,17 @@ impl Subscriber for Log {
         match *metadata.level() {
             tracing::Level::ERROR | tracing::Level::WARN => true,
             tracing::Level::INFO => own,
-            tracing::Level::DEBUG => own && self.verbosity.debug,
-            tracing::Level::TRACE => own && self.verbosity.trace,
+            tracing::Level::DEBUG => own && self.gauge.debug.load(Ordering::Relaxed),
+            tracing::Level::TRACE => own && self.gauge.trace.load(Ordering::Relaxed),
         }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match self.verbosity {
-            Verbosity { trace: true, .. } => LevelFilter::TRACE,
-            Verbosity { debug: true, .. } => LevelFilter::DEBUG,
-            _ => LevelFilter::INFO,
+        let gauge = &self.gauge;
+        Some(match (gauge.trace.load(Ordering::Relaxed), gauge.debug.load(Ordering::Relaxed)) {
+            (true, _) => LevelFilter::TRACE,
+            (false, true) => LevelFilter::DEBUG,
+            (false, false) => LevelFilter::INFO,
         })
     }
 
@@ -256,6 +297,11 @@ impl Writer {
                     }
                     Task::Reopen(answer) => {
                         let _ = answer.send(self.sink.reopen());
+                    }
+                    Task::Switch(sink) => {
+                        self.report_gap();
+                        self.sink.flush();
+                        self.sink = *sink;
                     }
                     Task::Flush(answer) => {
                         self.report_gap();

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 mod ending;
+mod options;
 
 use crate::clock::Now;
 use crate::delivery::arrival::Answer;

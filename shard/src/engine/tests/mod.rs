@@ -1,6 +1,8 @@
 //! What one shard says to its clients, on a clock that jumps: limits that no flag reaches, timers,
 //! and the ways a connection ends.
 
+mod options;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

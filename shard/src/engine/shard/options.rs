@@ -1,0 +1,41 @@
+//! Other options while the shard runs: what is read afresh each time holds at once, the rest is
+//! told to those who remember it. Connections go on unless the change is about them.
+
+use std::sync::Arc;
+
+use crate::clock::Now;
+use crate::ids::ConnId;
+use crate::options::Options;
+
+use super::{End, Shard};
+
+impl Shard {
+    /// These options hold from now on. Clients that may not be connected by them are let go, as
+    /// are those whose subject space is another. [`Limits::pending`](crate::limits::Limits) stays
+    /// what it was at the start.
+    pub fn on_options(&mut self, now: Now, options: Arc<Options>) {
+        let old = std::mem::replace(&mut self.exchange.options, options);
+        let new = Arc::clone(&self.exchange.options);
+        self.exchange.outlets.trace(new.trace, new.traced_payload_max);
+        let judged_anew = !Arc::ptr_eq(&old.authenticator, &new.authenticator);
+        let pinged_sooner = new.limits.ping_interval < old.limits.ping_interval;
+        for conn in self.open_connections() {
+            self.with_session(now, conn, |session, exchange| {
+                session.on_options(exchange, now, judged_anew, pinged_sooner)
+            });
+        }
+    }
+
+    /// So many connections are more than there may be: they are told so, and let go.
+    pub fn on_surplus(&mut self, now: Now, count: usize) {
+        for conn in self.open_connections().into_iter().take(count) {
+            self.with_session(now, conn, |session, exchange| session.refuse(exchange));
+        }
+    }
+
+    /// Those that are not on their way out.
+    fn open_connections(&self) -> Vec<ConnId> {
+        let open = self.seats.iter().filter(|seat| seat.end == End::Open);
+        open.filter_map(|seat| Some(seat.session.as_ref()?.conn())).collect()
+    }
+}

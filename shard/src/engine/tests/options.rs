@@ -1,0 +1,144 @@
+//! Other options while clients are connected.
+
+use super::*;
+
+/// Lets in who gives one of these names, whatever the password, and knows another name.
+struct Guests(&'static [&'static str], &'static str);
+
+impl Authenticator for Guests {
+    fn required(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, connect: &ConnectOptions) -> Option<Grant> {
+        let user = self.0.contains(&&*connect.user).then(|| connect.user.as_str().into());
+        user.map(|user| Grant { user: Some(user), ..Grant::default() })
+    }
+
+    fn knows(&self, user: &str) -> bool {
+        user == self.1
+    }
+}
+
+impl Scene {
+    fn change(&mut self, change: impl FnOnce(&mut Options)) {
+        let mut options = (*self.shard.exchange().options).clone();
+        change(&mut options);
+        self.shard.on_options(self.now, Arc::new(options));
+    }
+
+    fn user(&mut self, name: &str) -> ConnId {
+        let conn = self.open();
+        self.says(conn, &format!("CONNECT {{\"verbose\":false,\"user\":\"{name}\"}}\r\n"));
+        self.hears(conn);
+        conn
+    }
+}
+
+#[test]
+fn sizes_hold_for_those_who_are_connected_and_for_those_who_come() {
+    let mut scene = Scene::new(Limits::default());
+    let old = [scene.client(), scene.client()];
+    scene.change(|options| {
+        options.limits.payload = 4;
+        options.limits.control_line = 40;
+        options.info.max_payload = 4;
+    });
+    let heard = old.map(|conn| scene.hears(conn));
+    assert_eq!(heard, ["", ""], "nobody is told anything");
+    let new = scene.open();
+    assert!(scene.hears(new).contains("\"max_payload\":4,"));
+    scene.says(new, "CONNECT {\"verbose\":false}\r\n");
+    for conn in [old[0], new] {
+        scene.says(conn, "SUB a 1\r\nPUB a 4\r\nfour\r\nPUB a 5\r\nfive!\r\n");
+        let heard = scene.hears(conn);
+        let expected = "MSG a 1 4\r\nfour\r\n-ERR 'Maximum Payload Violation'\r\n";
+        assert_eq!(heard, expected);
+    }
+    scene.says(old[1], &format!("SUB {} 1\r\n", "x".repeat(40)));
+    assert_eq!(scene.hears(old[1]), "-ERR 'maximum control line exceeded'\r\n");
+    let reasons = [CloseReason::MaxPayload, CloseReason::MaxPayload, CloseReason::MaxControlLine];
+    assert_eq!(scene.ended(), reasons);
+}
+
+#[test]
+fn a_shorter_interval_of_pings_holds_at_once() {
+    let mut scene = Scene::new(Limits::default());
+    let conn = scene.client();
+    scene.wait(Duration::from_secs(3));
+    assert_eq!(scene.hears(conn), "PING\r\n");
+    scene.says(conn, "PONG\r\n");
+    scene.change(|options| {
+        options.limits.ping_interval = Duration::from_secs(10);
+        options.limits.pings_out = 1;
+    });
+    scene.wait(Duration::from_secs(13));
+    assert_eq!(scene.hears(conn), "PING\r\n");
+    scene.wait(Duration::from_secs(13));
+    assert_eq!(scene.ended(), [CloseReason::Stale]);
+}
+
+#[test]
+fn another_judge_decides_who_stays() {
+    let mut scene = Scene::with(Limits::default(), Arc::new(Guests(&["ann", "bob", "eve"], "")));
+    let [ann, bob, eve] = ["ann", "bob", "eve"].map(|name| scene.user(name));
+    let late = scene.open();
+    scene.hears(late);
+    scene.change(|options| options.limits.payload = 5);
+    assert!(scene.ended().is_empty(), "the judge is the same");
+    scene.change(|options| options.authenticator = Arc::new(Guests(&["ann"], "bob")));
+    assert_eq!(scene.hears(bob), "-ERR 'Authorization Violation'\r\n");
+    assert_eq!(scene.hears(eve), "", "a user that is gone is let go without a word");
+    let reasons = [CloseReason::AuthenticationFailure, CloseReason::ClientClosed];
+    assert_eq!(scene.ended(), reasons);
+    scene.says(ann, "PING\r\n");
+    assert!(scene.hears(ann).starts_with("PONG\r\n"));
+    scene.says(late, "CONNECT {\"user\":\"eve\"}\r\n");
+    assert_eq!(scene.hears(late), "-ERR 'Authorization Violation'\r\n");
+}
+
+#[test]
+fn who_was_not_asked_for_credentials_has_to_give_them_in_time() {
+    let mut scene = Scene::new(Limits::default());
+    let (connected, silent, late) = (scene.client(), scene.open(), scene.open());
+    let _ = [silent, late].map(|conn| scene.hears(conn));
+    scene.change(|options| options.authenticator = Arc::new(Guests(&["ann"], "")));
+    assert_eq!(scene.hears(connected), "-ERR 'Authorization Violation'\r\n");
+    scene.says(late, "CONNECT {\"verbose\":false,\"user\":\"ann\"}\r\n");
+    scene.wait(Duration::from_millis(2500));
+    assert_eq!(scene.hears(silent), "-ERR 'Authentication Timeout'\r\n");
+    assert_eq!(scene.hears(late).matches("-ERR").count(), 0);
+    let reasons = [CloseReason::AuthenticationFailure, CloseReason::AuthenticationTimeout];
+    assert_eq!(scene.ended(), reasons);
+}
+
+#[test]
+fn those_that_are_too_many_are_told_so() {
+    let mut scene = Scene::new(Limits::default());
+    let conns = [scene.client(), scene.client(), scene.client()];
+    scene.shard.on_surplus(scene.now, 2);
+    let told = conns.map(|conn| scene.hears(conn));
+    let text = "-ERR 'maximum connections exceeded'\r\n";
+    assert_eq!(told.iter().filter(|told| *told == text).count(), 2);
+    assert_eq!(scene.ended(), [CloseReason::MaxConnections; 2]);
+    scene.shard.on_surplus(scene.now, 5);
+    assert_eq!(scene.ended(), [CloseReason::MaxConnections]);
+}
+
+#[test]
+fn a_trace_begins_and_ends() {
+    let mut scene = Scene::new(Limits::default());
+    let conn = scene.client();
+    scene.says(conn, "SUB a 1\r\n");
+    let lines = |scene: &mut Scene| {
+        scene.says(conn, "PUB a 2\r\nxy\r\n");
+        std::iter::from_fn(|| scene.shard.take_event())
+            .filter(|event| matches!(event.what, What::Received(_) | What::Sent(_)))
+            .count()
+    };
+    assert_eq!(lines(&mut scene), 0);
+    scene.change(|options| options.trace = true);
+    assert!(lines(&mut scene) >= 2);
+    scene.change(|options| options.trace = false);
+    assert_eq!(lines(&mut scene), 0);
+}

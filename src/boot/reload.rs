@@ -1,0 +1,203 @@
+//! Reading the configuration again: all of it or nothing.
+//!
+//! Whatever can fail comes first: reading, comparing, opening the log. Then the new settings are in
+//! force, every shard is told the same, and the log has a line for each change in the words of
+//! nats-server. Only a pid file or ports file that cannot be written is a mere error line, as
+//! there.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use ringbus_shard::limits::Limits;
+use tracing::{error, info, warn};
+
+use super::{Live, Server, advertised, log_options};
+use crate::cli::Verbosity;
+use crate::config::{self, Credentials, Loaded, Logging, ReloadStep, Settings};
+use crate::files;
+use crate::listen;
+use crate::monitor::{Facts, round_trip};
+use crate::observe::log;
+
+impl Server<'_> {
+    /// Reads the file again and does what follows from it; else says why not, and nothing changes.
+    pub(super) fn reload(&mut self, live: &mut Live) {
+        if let Err(problems) = self.try_reload(live) {
+            for problem in problems.lines() {
+                error!("Failed to reload server configuration: {problem}");
+            }
+        }
+    }
+
+    fn try_reload(&mut self, live: &mut Live) -> Result<(), String> {
+        if self.plan.settings.file.is_none() {
+            return Err(
+                "can only reload config when a file is provided using -c or --config".to_owned()
+            );
+        }
+        let Loaded { settings: new, problems } = config::load(&self.plan.flags, &config::System)?;
+        let steps = config::diff(&self.plan.settings, &new).map_err(|why| why.to_string())?;
+        let sink = steps.iter().find_map(|step| match step {
+            ReloadStep::LogSink(to) => Some(log::Next::open(&log_options(self.program, to))),
+            _ => None,
+        });
+        let sink = sink.transpose()?;
+        let told = advertised(new.listen.client_advertise.as_deref(), &live.endpoint)
+            .map_err(|why| format!("invalid {why}"))?;
+
+        for warning in problems.warnings.iter().chain(&problems.notes) {
+            warn!("{warning}");
+        }
+        let old = std::mem::replace(&mut self.plan.settings, new);
+        // "Any free port" asks for no other than the one that is there.
+        self.plan.settings.listen.port = old.listen.port.clone();
+        (live.identity.host, live.identity.port) = told;
+        for step in &steps {
+            self.take(step, live);
+        }
+        self.tell_shards(live);
+        for step in &steps {
+            say(step, &old, &self.plan.settings);
+        }
+        if let Some(facts) = &live.facts {
+            let new = self.facts(&live.identity, &facts.get().endpoint);
+            facts.set(Facts { loaded: Some(Timestamp::now()), ..new });
+        }
+        if let Some(sink) = sink {
+            self.log.switch(sink);
+        }
+        let digest = self.plan.settings.file.as_ref().map_or("", |file| &file.digest);
+        info!("Reloaded server configuration ({digest})");
+        Ok(())
+    }
+
+    /// Does what is not for the shards.
+    fn take(&self, step: &ReloadStep, live: &mut Live) {
+        match step {
+            ReloadStep::Verbosity(verbosity) => self.log.set_verbosity(*verbosity),
+            ReloadStep::Auth(auth) => live.auth = Arc::clone(auth),
+            ReloadStep::PidFile(Some(path)) => {
+                if let Err(error) = files::write_pid(path, std::process::id()) {
+                    let (path, cause) = (path.display(), listen::reason(&error));
+                    error!("Failed to write pidfile: open {path}: {cause}");
+                }
+            }
+            ReloadStep::PortsFileDir(_) => {
+                if let Some(Err(line)) = live.ports_file.take().map(|file| file.remove()) {
+                    error!("{line}");
+                }
+                live.ports_file = self.write_ports(live.local, live.watched);
+            }
+            ReloadStep::LogSink(_)
+            | ReloadStep::TracedLength(_)
+            | ReloadStep::Limits(_)
+            | ReloadStep::ClientAdvertise(_)
+            | ReloadStep::PidFile(None)
+            | ReloadStep::Tags(_)
+            | ReloadStep::Metadata(_) => {}
+        }
+    }
+
+    fn tell_shards(&self, live: &Live) {
+        match live.running.reload(self.terms(&live.identity, &live.auth)) {
+            Ok(0) => {}
+            Ok(closed) => info!("Closed {closed} connections to fall within max_connections"),
+            // It goes on with the new settings as soon as it goes on at all.
+            Err(stuck) => error!("Reload: {stuck}"),
+        }
+    }
+}
+
+/// Tells the operator of a change.
+fn say(step: &ReloadStep, old: &Settings, new: &Settings) {
+    match step {
+        ReloadStep::LogSink(_) => say_log(&old.log, &new.log),
+        ReloadStep::Verbosity(verbosity) => say_verbosity(old.log.verbosity(), *verbosity),
+        ReloadStep::TracedLength(most) => {
+            info!("Reloaded: max_traced_msg_len = {}", most.unwrap_or(0));
+        }
+        ReloadStep::Limits(limits) => {
+            say_limits(&old.limits.limits(*old.auth.timeout), limits);
+        }
+        ReloadStep::Auth(_) => say_auth(&old.auth, &new.auth),
+        ReloadStep::ClientAdvertise(address) => {
+            info!("Reload: client_advertise = {}", address.as_deref().unwrap_or(""));
+        }
+        ReloadStep::PidFile(None) => {}
+        ReloadStep::PidFile(Some(path)) => info!("Reloaded: pid_file = {}", path.display()),
+        ReloadStep::PortsFileDir(folder) => {
+            let folder = folder.as_deref().unwrap_or_else(|| "".as_ref());
+            info!("Reloaded: ports_file_dir = {}", folder.display());
+        }
+        ReloadStep::Tags(_) => info!("Reloaded: tags"),
+        ReloadStep::Metadata(_) => info!("Reloaded: metadata"),
+    }
+}
+
+fn say_log(old: &Logging, new: &Logging) {
+    if *old.time != *new.time {
+        info!("Reloaded: logtime = {}", *new.time);
+    }
+    if *old.utc != *new.utc {
+        info!("Reloaded: logtime_utc = {}", *new.utc);
+    }
+    if *old.file != *new.file {
+        let file = new.file.as_deref().unwrap_or_else(|| "".as_ref());
+        info!("Reloaded: log_file = {}", file.display());
+    }
+}
+
+fn say_verbosity(old: Verbosity, new: Verbosity) {
+    if old.debug != new.debug {
+        info!("Reloaded: debug = {}", new.debug);
+    }
+    if old.trace != new.trace {
+        info!("Reloaded: trace = {}", new.trace);
+    }
+    if old.trace_verbose != new.trace_verbose {
+        info!("Reloaded: trace_verbose = {}", new.trace_verbose);
+    }
+}
+
+fn say_auth(old: &Credentials, new: &Credentials) {
+    if *old.user != *new.user {
+        info!("Reloaded: authorization username");
+    }
+    if *old.password != *new.password {
+        info!("Reloaded: authorization password");
+    }
+    if *old.token != *new.token {
+        info!("Reloaded: authorization token");
+    }
+    if *old.users != *new.users {
+        info!("Reloaded: authorization users");
+    }
+}
+
+fn say_limits(old: &Limits, new: &Limits) {
+    if old.connections != new.connections {
+        info!("Reloaded: max_connections = {}", new.connections.unwrap_or(0));
+    }
+    if old.ping_interval != new.ping_interval {
+        info!("Reloaded: ping_interval = {}", round_trip(new.ping_interval));
+    }
+    if old.pings_out != new.pings_out {
+        info!("Reloaded: ping_max = {}", new.pings_out);
+    }
+    if old.auth_timeout != new.auth_timeout {
+        info!("Reloaded: authorization timeout = {}", new.auth_timeout.as_secs_f64());
+    }
+    if old.control_line != new.control_line {
+        info!("Reloaded: max_control_line = {}", new.control_line);
+    }
+    if old.payload != new.payload {
+        info!("Reloaded: max_payload = {}", new.payload);
+    }
+    if old.stalls != new.stalls {
+        let not = if new.stalls { "" } else { "not " };
+        info!("Reloaded: fast producers will {not}be stalled");
+    }
+    if old.write_deadline != new.write_deadline {
+        info!("Reloaded: write_deadline = {}", round_trip(new.write_deadline));
+    }
+}

@@ -1,0 +1,309 @@
+//! Reading the configuration again, with real files, signals and clients.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringbus_test_support::{PATIENCE, Raw, eventually};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::{CLIENT, Process};
+
+/// How often the configuration is read under load.
+const RELOADS: usize = 200;
+
+/// Two users: ann and another.
+fn users(other: &str, password: &str) -> String {
+    format!(
+        "authorization {{ users: [ {{user: ann, password: a}}, \
+         {{user: {other}, password: {password}}} ] }}"
+    )
+}
+
+fn start(config: &str, flags: &[&str]) -> Process {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("conf"), config).unwrap();
+    let all: Vec<&str> = ["-c", "conf"].iter().chain(flags).copied().collect();
+    Process::start_in(folder, &all, &[])
+}
+
+/// How often the log says that.
+fn said(process: &Process, text: &str) -> usize {
+    process.text("stderr").matches(text).count()
+}
+
+impl Process {
+    /// Another configuration; returns when it is in force.
+    fn reload(&self, config: &str) {
+        self.reload_until(config, "Reloaded server configuration (sha256:");
+    }
+
+    /// Another configuration; returns when it was refused.
+    fn reload_fails(&self, config: &str) {
+        self.reload_until(config, "Failed to reload server configuration: ");
+    }
+
+    fn reload_until(&self, config: &str, text: &str) {
+        fs::write(self.path("conf"), config).unwrap();
+        let before = said(self, text);
+        self.signal(Signal::HUP);
+        eventually(text, PATIENCE, || said(self, text) > before);
+    }
+}
+
+fn client(process: &Process, user: &str, password: &str) -> Raw {
+    let options = CLIENT.replace('}', &format!(r#","user":"{user}","pass":"{password}"}}"#));
+    let mut raw = Raw::client(process.address(), &options).unwrap();
+    assert!(raw.line().unwrap().contains("\"connect_info\":true"));
+    raw
+}
+
+fn clients(process: &Process, count: usize) -> Vec<Raw> {
+    (0..count).map(|_| client(process, "ann", "a")).collect()
+}
+
+/// Whether the server has closed this connection, and what it said before.
+fn end_of(client: &mut Raw) -> Option<String> {
+    let deadline = Instant::now() + PATIENCE;
+    while client.more(deadline).unwrap() {}
+    client.ended().then(|| String::from_utf8_lossy(client.pending()).into_owned())
+}
+
+#[test]
+fn a_limit_holds_for_all_connections_on_all_shards() {
+    for shards in ["2", "4"] {
+        let process = start("max_payload: 100", &["--shards", shards, "-m", "-1"]);
+        let mut old = clients(&process, 8);
+        process.reload(
+            "max_payload: 10, max_control_line: 600, ping_interval: \"90s\", server_tags: [new]",
+        );
+        process.wait_for("stderr", "Reloaded: max_payload = 10");
+        process.wait_for("stderr", "Reloaded: max_control_line = 600");
+        process.wait_for("stderr", "Reloaded: ping_interval = 1m30s");
+        let shown = varz(&process);
+        assert!(shown.contains("\"max_payload\": 10,"), "{shown}");
+        assert!(shown.contains("\"tags\": [\n    \"new\"\n  ]"), "{shown}");
+        let mut new = Raw::connect(process.address()).unwrap();
+        assert!(new.line().unwrap().contains("\"max_payload\":10,"));
+        for client in &mut old {
+            client.sync().unwrap();
+            client.send(b"PUB a 11\r\n01234567890\r\n").unwrap();
+            let told = end_of(client).unwrap();
+            assert_eq!(told, "-ERR 'Maximum Payload Violation'\r\n");
+        }
+    }
+}
+
+#[test]
+fn a_user_that_is_removed_or_changed_is_closed_and_others_stay() {
+    let process = start(&users("bob", "b"), &[]);
+    let mut anns: Vec<Raw> = (0..4).map(|_| client(&process, "ann", "a")).collect();
+    let mut bobs: Vec<Raw> = (0..4).map(|_| client(&process, "bob", "b")).collect();
+    process
+        .reload("authorization { users: [ {user: ann, password: a}, {user: bob, password: x} ] }");
+    for bob in &mut bobs {
+        assert_eq!(end_of(bob).unwrap(), "-ERR 'Authorization Violation'\r\n");
+    }
+    let mut bob = client(&process, "bob", "x");
+    process
+        .reload("authorization { users: [ {user: ann, password: a}, {user: eve, password: e} ] }");
+    process.wait_for("stderr", "Reloaded: authorization users");
+    assert_eq!(end_of(&mut bob).unwrap(), "");
+    client(&process, "eve", "e").sync().unwrap();
+    for ann in &mut anns {
+        ann.sync().unwrap();
+    }
+}
+
+#[test]
+fn connections_beyond_a_new_maximum_are_closed() {
+    let process = start("", &["--shards", "4"]);
+    let mut all = clients(&process, 9);
+    process.reload("max_connections: 3");
+    process.wait_for("stderr", "Closed 6 connections to fall within max_connections");
+    let mut stayed = 0;
+    for client in &mut all {
+        match client.sync() {
+            Ok(()) => stayed += 1,
+            Err(error) => assert!(error.to_string().contains("maximum connections"), "{error}"),
+        }
+    }
+    assert_eq!(stayed, 3);
+    let address = process.address();
+    let refused = || {
+        let mut raw = Raw::connect(address).unwrap();
+        raw.line().unwrap();
+        raw.line().unwrap_or_default()
+    };
+    assert_eq!(refused(), "-ERR 'maximum connections exceeded'");
+    process.reload("max_connections: 30");
+    client(&process, "", "").sync().unwrap();
+}
+
+#[test]
+fn a_bad_file_or_a_change_that_cannot_be_made_leaves_everything_as_it_was() {
+    let process = start("max_payload: 100", &[]);
+    let mut client = client(&process, "", "");
+    let fails = |config: &str, lines: &[&str]| {
+        let before = process.text("stderr").len();
+        process.reload_fails(config);
+        for line in lines {
+            eventually(line, PATIENCE, || process.text("stderr")[before..].contains(line));
+        }
+        let log = process.text("stderr")[before..].to_owned();
+        let failed = log.matches("Failed to reload server configuration: ").count();
+        assert_eq!(failed, lines.len(), "{log}");
+        assert!(!log.contains("Reloaded"), "{log}");
+    };
+    let failed = "Failed to reload server configuration: ";
+    fails(
+        "max_payload: 10\nmax_paylod: 5\nping_max: x",
+        &[&format!("{failed}conf:2:1: unknown field \"max_paylod\""), "conf:3:"],
+    );
+    fails(
+        "max_payload: 10, server_name: other, max_pending: 1000000",
+        &[
+            &format!(
+                "{failed}config reload not supported for server_name: old=\"\", new=\"other\""
+            ),
+            &format!("{failed}config reload not supported for max_pending: old=67108864"),
+        ],
+    );
+    fails("log_file: \"/no/such/log\"", &["error opening file: open /no/such/log: "]);
+    fails("client_advertise: \"a:b\"", &["invalid ClientAdvertise value of a:b, err="]);
+    fs::remove_file(process.path("conf")).unwrap();
+    process.signal(Signal::HUP);
+    process.wait_for("stderr", &format!("{failed}open conf: no such file or directory"));
+    client.send(&[b"SUB a 1\r\nPUB a 100\r\n", &[b'x'; 100][..], b"\r\n"].concat()).unwrap();
+    assert_eq!(client.line().unwrap(), "MSG a 1 100");
+}
+
+#[test]
+fn the_log_moves_and_says_more() {
+    let process = start("log_file: \"one\"", &[]);
+    process.wait_for("one", "Server is ready");
+    fs::write(process.path("conf"), "log_file: \"two\", debug: true, logtime: false").unwrap();
+    let order = format!("reload={}", process.child.id());
+    let told = Command::new(env!("CARGO_BIN_EXE_ringbus")).args(["--signal", &order]).status();
+    assert!(told.unwrap().success());
+    process.wait_for("one", "[INF] Reloaded: log_file = two");
+    process.wait_for("one", "[INF] Reloaded: debug = true");
+    let last = process.wait_for("two", "Reloaded server configuration (sha256:");
+    assert_eq!(last.split(' ').nth(1), Some("[INF]"), "no time: {last}");
+    let address = process.wait_for("one", "Listening for client connections on ");
+    let address = address.rsplit(' ').next().unwrap().parse().unwrap();
+    drop(Raw::client(address, CLIENT).unwrap());
+    process.wait_for("two", "[DBG] 127.0.0.1:");
+}
+
+#[test]
+fn files_are_written_where_they_are_wanted_now() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("ports")).unwrap();
+    fs::write(folder.path().join("conf"), "pid_file: \"a.pid\"\nports_file_dir: \".\"").unwrap();
+    let process = Process::start_in(folder, &["-c", "conf", "--no-landlock"], &[]);
+    process.address();
+    let pid = process.child.id();
+    let ports = format!("ringbus_{pid}.ports");
+    let first = process.text(&ports);
+    assert!(first.contains("nats://127.0.0.1:"), "{first}");
+    process.reload("pid_file: \"b.pid\"\nports_file_dir: \"ports\"");
+    assert_eq!(process.text("b.pid"), pid.to_string());
+    assert_eq!(process.text(&format!("ports/{ports}")), first);
+    assert!(!process.path(&ports).exists());
+}
+
+#[test]
+fn many_reloads_under_load_lose_nothing_and_end_the_same_everywhere() {
+    for shards in ["2", "4"] {
+        let process = start(&config(0), &["--shards", shards]);
+        let mut subscribers = clients(&process, 8);
+        for subscriber in &mut subscribers {
+            subscriber.send(b"SUB load 1\r\n").unwrap();
+            subscriber.sync().unwrap();
+        }
+        let mut publisher = client(&process, "ann", "a");
+        let ends = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let sent = scope.spawn(|| publish(&mut publisher, &ends));
+            let readers: Vec<_> =
+                subscribers.iter_mut().map(|raw| scope.spawn(|| count(raw))).collect();
+            for turn in 1..=RELOADS / 2 {
+                process.reload(&config(turn));
+            }
+            ends.store(true, Ordering::Relaxed);
+            let sent = sent.join().unwrap();
+            assert!(sent > RELOADS);
+            for reader in readers {
+                assert_eq!(reader.join().unwrap(), sent);
+            }
+        });
+        for subscriber in &mut subscribers {
+            // The last configuration holds, whatever shard this connection is on.
+            subscriber.send(b"PUB a 150\r\n").unwrap();
+            let told = end_of(subscriber).unwrap();
+            assert!(told.ends_with("-ERR 'Maximum Payload Violation'\r\n"), "{told}");
+        }
+        assert_eq!(said(&process, "Failed to reload"), 0);
+    }
+}
+
+/// Bounds change with every turn, and so does one of two users; the last turn is even.
+fn config(turn: usize) -> String {
+    let (payload, other) = if turn.is_multiple_of(2) { (100, "bob") } else { (200, "eve") };
+    let interval = 60 + turn;
+    format!(
+        "max_payload: {payload}, ping_interval: \"{interval}s\", authorization {{ users: [ \
+         {{user: ann, password: a}}, {{user: {other}, password: b}} ] }}"
+    )
+}
+
+/// Publishes numbers until it is told to end; returns how many.
+fn publish(raw: &mut Raw, ends: &AtomicBool) -> usize {
+    let mut sent = 0;
+    while !ends.load(Ordering::Relaxed) {
+        for _ in 0..20 {
+            let number = sent.to_string();
+            let message = format!("PUB load {}\r\n{number}\r\n", number.len());
+            raw.send(message.as_bytes()).unwrap();
+            sent += 1;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    raw.send(b"PUB load 3\r\nend\r\n").unwrap();
+    sent
+}
+
+/// Counts the numbers that arrive, which must be in order.
+fn count(raw: &mut Raw) -> usize {
+    let mut received = 0;
+    loop {
+        let line = raw.line().unwrap();
+        if line == "PING" {
+            raw.send(b"PONG\r\n").unwrap();
+            continue;
+        }
+        assert!(line.starts_with("MSG load 1 "), "{line}");
+        let body = raw.line().unwrap();
+        if body == "end" {
+            return received;
+        }
+        assert_eq!(body, received.to_string());
+        received += 1;
+    }
+}
+
+/// What monitoring says.
+fn varz(process: &Process) -> String {
+    let line = process.wait_for("stderr", "Starting http monitor on ");
+    let mut stream = TcpStream::connect(line.rsplit(' ').next().unwrap()).unwrap();
+    stream.write_all(b"GET /varz HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
