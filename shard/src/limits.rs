@@ -56,14 +56,16 @@ pub const TURN_OUTPUT_BYTES: usize = 512 << 10;
 /// From 512 receivers on, each gets less than a chunk at once.
 pub const TURN_OUTPUT_BYTES_MAX: usize = 32 << 20;
 
-/// A connection that was written to less than this ago, and has little more, gets it together with
-/// what comes in meanwhile: a publisher that sends one message at a time would otherwise cost a
-/// write, and its subscriber a wake-up, for each. As soon as nothing comes in, it is written:
-/// waiting for more with a timer costs as much as it saves where timers are emulated.
-pub const WRITE_LINGER: Duration = Duration::from_micros(20);
+/// How long a socket is left alone whose publisher sends one message per write, so that one read
+/// takes several: longer costs such a publisher latency, shorter gathers less.
+pub const GATHER_REST: Duration = Duration::from_micros(250);
 
-/// More than this is written at once.
-pub const WRITE_LINGER_BYTES: usize = 16 << 10;
+/// Read at once from a socket that was left alone.
+pub const GATHER_BYTES: usize = 64 << 10;
+
+/// Read from it before others get their turn; no more than may come in by the ring after a shard
+/// wants to hear no more.
+pub const GATHER_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of subjects and match sets remembered per shard.
 pub const MATCH_CACHE_BYTES: usize = 64 << 20;
@@ -111,6 +113,7 @@ const _: () = {
     assert!(LANE_BYTES_MAX / BATCH_BYTES <= LANE_BATCHES);
     assert!(CHUNK_BYTES <= TURN_OUTPUT_BYTES);
     assert!(TURN_OUTPUT_BYTES <= TURN_OUTPUT_BYTES_MAX);
+    assert!(GATHER_BYTES <= GATHER_BYTES_MAX);
     assert!(STALL_PERCENT < 100);
     assert!(SIZE_DIGITS_MAX < 10);
 };

@@ -163,6 +163,43 @@ fn shards_on_one_core_with_a_hog_never_stall() {
     running.stop(Duration::from_secs(1));
 }
 
+/// Long enough that the shard leaves the socket alone for a while, receives as it comes again, and
+/// so on: what was sent arrives in order, whichever way each of it was read.
+#[test]
+fn a_publisher_with_one_message_per_write_is_read_in_order() {
+    let (running, port) = serve(&[0, 1]);
+    let mut subscriber = Client::connect(port);
+    subscriber.say("SUB numbers 1\r\nPING\r\n");
+    while subscriber.line() != "PONG" {}
+    let mut publisher = Client::connect(port);
+    let publishing = thread::spawn(move || {
+        let (begun, mut sent) = (Instant::now(), 0u64);
+        while begun.elapsed() < Duration::from_millis(1500) {
+            for _ in 0..100 {
+                publisher.say(&format!("PUB numbers 10\r\n{sent:010}\r\n"));
+                sent += 1;
+            }
+            if sent % 20_000 == 0 {
+                // A pause shows the shard that there is nothing to gather.
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        publisher.say("PUB numbers 4\r\nlast\r\n");
+        sent
+    });
+    let mut received = 0;
+    loop {
+        let text = subscriber.message();
+        if text == "last" {
+            break;
+        }
+        assert_eq!(text.parse(), Ok(received));
+        received += 1;
+    }
+    assert_eq!(publishing.join().unwrap(), received);
+    running.stop(Duration::from_secs(1));
+}
+
 #[test]
 fn stopping_ends_every_connection_and_all_shards() {
     let (running, port) = serve(&[0, 1]);

@@ -14,12 +14,13 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
+use crate::limits::{GATHER_BYTES, GATHER_BYTES_MAX};
 use crate::mesh::ring::Consumer;
-use crate::outbox::Outbox;
 
 use super::Order;
 use super::clock::Clock;
 use super::flush::{Written, write};
+use super::gather::{Read, read};
 use super::inspect::{Look, Sight};
 use super::listen::Acceptor;
 use super::pace::Pace;
@@ -73,10 +74,8 @@ pub(super) struct Driver {
     pace: Pace,
     /// Connections that have had their share of a visit and have more.
     unfinished: Vec<ConnId>,
-    /// Connections that have a little to be written, and wait for what the next turn brings.
-    lingering: Vec<ConnId>,
-    /// This turn had input. If the next one has none, nothing lingers any more.
-    fed: bool,
+    /// What is read from a socket that was left alone.
+    scratch: Box<[u8]>,
     /// When the process wants to be gone, once it does.
     stop: Option<Now>,
 }
@@ -92,8 +91,7 @@ impl Driver {
             wake: Vec::new(),
             pace: Pace::default(),
             unfinished: Vec::new(),
-            lingering: Vec::new(),
-            fed: false,
+            scratch: vec![0; GATHER_BYTES].into(),
             stop: None,
         };
         driver.watch();
@@ -147,13 +145,13 @@ impl Driver {
         self.parts.pulse.beat(now);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions, COMPLETIONS_PER_TURN);
-        self.fed = !completions.is_empty();
         // Interest that was told before any of this input was sent is known from here on.
         self.parts.shard.on_mesh();
         for completion in completions.drain(..) {
             self.on_completion(now, completion);
         }
         self.completions = completions;
+        self.read_rested(now);
         self.parts.shard.on_batches(now);
         self.parts.shard.on_time(now);
         let more = self.parts.shard.on_turn(now);
@@ -198,12 +196,14 @@ impl Driver {
         let conn = self.sockets.owner(token);
         let hung_up = match outcome {
             Outcome::Data(piece) => {
+                let bytes = self.ring.bytes(piece);
+                let len = bytes.len();
                 if let Some(conn) = conn {
-                    self.parts.shard.on_bytes(now, conn, self.ring.bytes(piece));
+                    self.parts.shard.on_bytes(now, conn, bytes);
                 }
                 self.ring.release(piece);
                 if more && let Some(conn) = conn {
-                    self.sockets.heard(&mut self.ring, conn);
+                    self.sockets.heard(&mut self.ring, now, conn, len);
                 }
                 if self.parts.shard.output_is_due() {
                     self.flush(now);
@@ -221,6 +221,47 @@ impl Driver {
         } else if !more {
             self.sockets.stopped(&mut self.ring, conn);
         }
+    }
+
+    /// Reads from the sockets that were left alone for a moment.
+    fn read_rested(&mut self, now: Now) {
+        while let Some(conn) = self.sockets.rested(now) {
+            match self.read_all(now, conn) {
+                Ok(total) => self.sockets.gathered(&mut self.ring, now, conn, total),
+                Err(reason) => {
+                    self.sockets.ended(conn);
+                    self.parts.shard.on_hang_up(now, conn, reason);
+                }
+            }
+        }
+    }
+
+    /// Reads what one socket has gathered.
+    fn read_all(&mut self, now: Now, conn: ConnId) -> Result<usize, CloseReason> {
+        let mut total = 0;
+        while total < GATHER_BYTES_MAX
+            && let Some(fd) = self.sockets.fd(conn)
+        {
+            let bytes = match read(fd, &mut self.scratch) {
+                Read::Some(bytes) => bytes,
+                Read::Nothing => break,
+                Read::End => return Err(CloseReason::ClientClosed),
+                Read::Failed => return Err(CloseReason::ReadError),
+            };
+            total += bytes.len();
+            let full = bytes.len() == GATHER_BYTES;
+            // These bytes are younger than what this turn has seen of the mesh, and may have been
+            // sent because of a subscription that has been told since.
+            self.parts.shard.on_mesh();
+            self.parts.shard.on_bytes(now, conn, bytes);
+            if self.parts.shard.output_is_due() {
+                self.flush(now);
+            }
+            if !full {
+                break;
+            }
+        }
+        Ok(total)
     }
 
     fn on_accept(&mut self, now: Now, outcome: Outcome, more: bool) {
@@ -318,15 +359,9 @@ impl Driver {
             }
         }
         while let Some(conn) = self.parts.shard.take_dirty() {
-            let queued = self.parts.shard.outbox(conn).map_or(0, Outbox::queued);
-            if self.fed && self.sockets.lingers(conn, queued, now) {
-                self.lingering.push(conn);
-            } else {
-                self.visit(now, conn);
-                self.sockets.wrote(conn, now);
-            }
+            self.visit(now, conn);
         }
-        for conn in self.unfinished.drain(..).chain(self.lingering.drain(..)) {
+        for conn in self.unfinished.drain(..) {
             self.parts.shard.on_writable(conn);
         }
         self.parts.shard.flushed();
@@ -401,7 +436,8 @@ impl Driver {
         let acceptor = self.parts.acceptor.as_ref().and_then(|acceptor| acceptor.retry_in(now));
         let stop = self.stop.map(|deadline| deadline.since(now));
         let pulse = self.parts.pulse.rest();
-        for other in [acceptor, stop, pulse].into_iter().flatten() {
+        let rest = self.sockets.rest(now);
+        for other in [acceptor, stop, pulse, rest].into_iter().flatten() {
             timeout = Some(timeout.map_or(other, |timeout| timeout.min(other)));
         }
         if !self.parts.shard.may_sleep() {
@@ -422,7 +458,8 @@ impl Driver {
         if self.parts.spin.is_zero() {
             return false;
         }
-        let end = now.after(self.parts.spin);
+        let rest = self.sockets.rest(now).unwrap_or(self.parts.spin);
+        let end = now.after(self.parts.spin.min(rest));
         loop {
             for _ in 0..32 {
                 if self.ring.has_work() || self.parts.shard.any_arrived() {

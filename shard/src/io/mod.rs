@@ -8,6 +8,7 @@
 //! | [`buf`] | the buffers that the kernel receives into |
 //! | [`sockets`] | sockets by connection |
 //! | [`flush`] | an outbox into a socket |
+//! | [`gather`] | which sockets to leave alone for a moment |
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
 //! | [`inspect`] | looking into shards from outside |
@@ -21,6 +22,7 @@ mod buf;
 mod clock;
 mod driver;
 mod flush;
+mod gather;
 mod inspect;
 mod listen;
 mod pace;

@@ -1,13 +1,16 @@
 //! The sockets of one shard, by the slot of their connection.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::net::{Shutdown, shutdown};
 
 use crate::clock::Now;
 use crate::ids::ConnId;
-use crate::limits::{WRITE_LINGER, WRITE_LINGER_BYTES};
+use crate::limits::GATHER_REST;
 
+use super::gather::Gather;
 use super::socket_ring::{SocketRing, Token};
 
 /// One socket, and what the ring does for it.
@@ -17,12 +20,13 @@ struct Socket {
     fd: OwnedFd,
     /// It counts among the connections of its shard.
     counted: bool,
-    /// When it was last written to.
-    written: Now,
     /// The shard wants to hear from it.
     wanted: bool,
     /// The ring receives from it.
     receiving: bool,
+    /// It is left alone for a moment, and read from afterwards.
+    resting: bool,
+    gather: Gather,
 }
 
 /// The sockets of one shard.
@@ -33,6 +37,9 @@ pub(super) struct Sockets {
     /// by number, and the number of a closed one is given out again at once, perhaps to a
     /// connection of another shard, whose bytes would then be received here.
     departed: Vec<OwnedFd>,
+    /// Those that are left alone, and until when. All rests are equally long, so the first ends
+    /// first.
+    resting: VecDeque<(Now, ConnId)>,
 }
 
 impl Sockets {
@@ -48,9 +55,10 @@ impl Sockets {
                 conn,
                 fd,
                 counted,
-                written: Now::ZERO,
                 wanted: true,
                 receiving: true,
+                resting: false,
+                gather: Gather::default(),
             });
         }
     }
@@ -65,21 +73,6 @@ impl Sockets {
         Token::is_for(token, socket.conn).then_some(socket.conn)
     }
 
-    /// Whether a connection with `queued` bytes was written to so lately that it can wait for what
-    /// comes next: see [`WRITE_LINGER`].
-    pub(super) fn lingers(&self, conn: ConnId, queued: usize, now: Now) -> bool {
-        let socket = self.table.get(conn.slot() as usize).and_then(Option::as_ref);
-        let written = socket.map_or(Now::ZERO, |socket| socket.written);
-        written > Now::ZERO && now < written.after(WRITE_LINGER) && queued < WRITE_LINGER_BYTES
-    }
-
-    /// A connection was written to.
-    pub(super) fn wrote(&mut self, conn: ConnId, now: Now) {
-        if let Some(socket) = self.get_mut(conn) {
-            socket.written = now;
-        }
-    }
-
     /// The socket of a connection.
     pub(super) fn fd(&self, conn: ConnId) -> Option<BorrowedFd<'_>> {
         let socket = self.table.get(conn.slot() as usize)?.as_ref()?;
@@ -90,16 +83,56 @@ impl Sockets {
     pub(super) fn pause(&mut self, ring: &mut SocketRing, conn: ConnId) {
         let Some(socket) = self.get_mut(conn) else { return };
         socket.wanted = false;
+        socket.resting = false;
         if socket.receiving {
             ring.cancel_receive(conn);
         }
     }
 
-    /// Something came although nothing is wanted. A receive that has more to do at the moment when
-    /// it is to be cancelled is not found, and goes on.
-    pub(super) fn heard(&mut self, ring: &mut SocketRing, conn: ConnId) {
-        if self.get_mut(conn).is_some_and(|socket| !socket.wanted && socket.receiving) {
+    /// The ring brought so many bytes, and goes on receiving.
+    pub(super) fn heard(&mut self, ring: &mut SocketRing, now: Now, conn: ConnId, bytes: usize) {
+        let Some(socket) = self.get_mut(conn).filter(|socket| socket.receiving) else { return };
+        if !socket.wanted || socket.resting {
+            // A receive that has more to do at the moment when it is to be cancelled is not found,
+            // and goes on.
             ring.cancel_receive(conn);
+        } else if let Some(rest) = socket.gather.came(now, bytes) {
+            socket.resting = true;
+            ring.cancel_receive(conn);
+            self.resting.push_back((now.after(rest), conn));
+        }
+    }
+
+    /// The next socket that has been left alone for long enough, to be read from.
+    pub(super) fn rested(&mut self, now: Now) -> Option<ConnId> {
+        while let Some(&(until, conn)) = self.resting.front()
+            && until <= now
+        {
+            self.resting.pop_front();
+            let Some(socket) = self.get_mut(conn).filter(|socket| socket.resting) else { continue };
+            if !socket.receiving {
+                return Some(conn);
+            }
+            // What the ring has received is still to come, and comes first.
+            self.resting.push_back((now.after(GATHER_REST), conn));
+        }
+        None
+    }
+
+    /// How long until a socket has been left alone for long enough.
+    pub(super) fn rest(&self, now: Now) -> Option<Duration> {
+        self.resting.front().map(|(until, _)| until.since(now))
+    }
+
+    /// A socket that was left alone brought so many bytes. It is left alone again, or the ring
+    /// receives from it again.
+    pub(super) fn gathered(&mut self, ring: &mut SocketRing, now: Now, conn: ConnId, bytes: usize) {
+        let Some(socket) = self.get_mut(conn) else { return };
+        if let Some(rest) = socket.gather.came(now, bytes) {
+            self.resting.push_back((now.after(rest), conn));
+        } else {
+            socket.resting = false;
+            self.stopped(ring, conn);
         }
     }
 
@@ -107,7 +140,7 @@ impl Sockets {
     pub(super) fn resume(&mut self, ring: &mut SocketRing, conn: ConnId) {
         let Some(socket) = self.get_mut(conn) else { return };
         socket.wanted = true;
-        if !socket.receiving {
+        if !socket.receiving && !socket.resting {
             socket.receiving = true;
             ring.receive(socket.fd.as_fd(), conn);
         }
@@ -116,8 +149,8 @@ impl Sockets {
     /// The ring has stopped receiving; it begins again if the shard still wants to hear.
     pub(super) fn stopped(&mut self, ring: &mut SocketRing, conn: ConnId) {
         let Some(socket) = self.get_mut(conn) else { return };
-        socket.receiving = socket.wanted;
-        if socket.wanted {
+        socket.receiving = socket.wanted && !socket.resting;
+        if socket.receiving {
             ring.receive(socket.fd.as_fd(), conn);
         }
     }
@@ -190,7 +223,7 @@ mod tests {
                     if let Outcome::Data(piece) = completion.outcome {
                         received += ring.bytes(piece).len();
                         ring.release(piece);
-                        sockets.heard(&mut ring, conn);
+                        sockets.heard(&mut ring, Now::ZERO, conn, 1 << 16);
                     }
                     if !completion.more {
                         sockets.stopped(&mut ring, conn);
