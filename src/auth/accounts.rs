@@ -67,8 +67,8 @@ impl Accounts {
         self.names.get(AccountId::SYSTEM.index()).expect("it was entered first")
     }
 
-    /// Name of the user that nobody configured: who offers nothing where only the system account has
-    /// users.
+    /// Name of the user that nobody configured: who offers nothing where only the system account
+    /// has users.
     #[must_use]
     pub const fn guest(&self) -> &Arc<str> {
         &self.guest

@@ -153,42 +153,46 @@ impl Authenticator for Auth {
     }
 
     fn judge(&self, connect: &ConnectOptions) -> Option<Grant> {
-        let user = || Some(connect.user.as_str().into());
         let (admitted, grant) = match &self.demand {
-            Demand::Open => (Choice::from(1), Grant::default()),
+            Demand::Open => return Some(Grant::default()),
             Demand::Token(token) => {
                 (same(token.expose(), connect.auth_token.expose()), Grant::default())
             }
             // Both are always compared: a wrong user takes as long as a wrong password.
-            Demand::User(name, pass) => {
+            Demand::User(user, pass) => {
                 let admitted =
-                    same(name, &connect.user) & same(pass.expose(), connect.pass.expose());
-                (admitted, Grant { user: user(), ..Grant::default() })
+                    same(user, &connect.user) & same(pass.expose(), connect.pass.expose());
+                (admitted, Grant { user: Some(user.as_str().into()), ..Grant::default() })
             }
-            Demand::Users(_, Entrance::Open(grant) | Entrance::Guest(grant))
-                if offers_nothing(connect) =>
-            {
-                return Some(grant.clone());
-            }
-            Demand::Users(users, _) => {
-                let known = users.get(&connect.user);
-                let pass = known.map_or("", |known| known.password.expose());
-                let admitted = same(pass, connect.pass.expose());
-                return known.filter(|_| bool::from(admitted)).map(|known| known.grant.clone());
-            }
+            Demand::Users(users, entrance) => return admit(users, entrance, connect),
         };
         bool::from(admitted).then_some(grant)
     }
 
     fn knows(&self, user: &str) -> bool {
         match &self.demand {
-            Demand::Users(users, entrance) => {
-                users.contains_key(user)
-                    || matches!(entrance, Entrance::Guest(guest) if guest.user.as_deref() == Some(user))
-            }
+            Demand::Users(_, Entrance::Guest(guest)) if guest.user.as_deref() == Some(user) => true,
+            Demand::Users(users, _) => users.contains_key(user),
             _ => false,
         }
     }
+}
+
+/// Judges by several users.
+fn admit(
+    users: &HashMap<String, Known>,
+    entrance: &Entrance,
+    connect: &ConnectOptions,
+) -> Option<Grant> {
+    if let Entrance::Open(grant) | Entrance::Guest(grant) = entrance
+        && offers_nothing(connect)
+    {
+        return Some(grant.clone());
+    }
+    let known = users.get(&connect.user);
+    let pass = known.map_or("", |known| known.password.expose());
+    let admitted = bool::from(same(pass, connect.pass.expose()));
+    known.filter(|_| admitted).map(|known| known.grant.clone())
 }
 
 /// Keys and signatures do not count where no user has one.

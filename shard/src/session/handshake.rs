@@ -85,6 +85,9 @@ impl ClientSession {
             return None;
         }
         if let Some(grant) = exchange.options.authenticator.judge(&self.connect) {
+            if !self.subscriptions.is_empty() && !exchange.may_change_interest() {
+                return Some(Flow::Retry(Halt::Control));
+            }
             self.enter(exchange, now, grant);
             return None;
         }
@@ -131,8 +134,12 @@ impl ClientSession {
         Flow::Next
     }
 
-    /// It is known from now on who the client is.
+    /// It is known from now on who the client is. Nothing comes along from another account, where
+    /// it may have been while nobody had to say who he is.
     fn enter(&mut self, exchange: &mut Exchange, now: Now, grant: Grant) {
+        if grant.account != self.grant.account {
+            self.drop_subscriptions(exchange);
+        }
         exchange.set_account(self.conn, grant.account);
         self.grant = grant;
         if self.phase == Phase::Greeted {
