@@ -137,6 +137,10 @@ impl AccountId {
     /// `$G`, the account of every connection that was given no other.
     pub const GLOBAL: Self = Self(0);
 
+    /// The account of the server itself and of its operators, `$SYS` unless it was given another
+    /// name.
+    pub const SYSTEM: Self = Self(1);
+
     /// The account at `index` of the process's table of accounts.
     #[must_use]
     pub const fn new(index: u32) -> Self {

@@ -28,6 +28,12 @@ pub trait Authenticator: Send + Sync {
     /// Whether a client must say who it is before anything else.
     fn required(&self) -> bool;
 
+    /// Whether the first INFO leaves it to the client: nothing is required, or a client that offers
+    /// nothing is let in all the same.
+    fn invites(&self) -> bool {
+        !self.required()
+    }
+
     /// What this client may be; `None` if it may not connect.
     fn judge(&self, connect: &ConnectOptions) -> Option<Grant>;
 

@@ -3,7 +3,10 @@
 //! Comparisons take the same time whatever is wrong, so that nothing about user, password or token
 //! can be learned by measuring.
 
+mod accounts;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq};
 
@@ -11,62 +14,192 @@ use ringbus_shard::options::{Authenticator, Grant};
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
+pub use self::accounts::{Account, Accounts, GLOBAL, SYSTEM};
+
+/// Who may connect, and to which account.
+#[derive(Debug)]
+pub struct Auth {
+    demand: Demand,
+    accounts: Vec<Account>,
+    system: Arc<str>,
+}
+
 /// What a client must offer.
-#[derive(Debug, Default)]
-pub enum Auth {
+#[derive(Debug)]
+enum Demand {
     /// Nothing.
-    #[default]
     Open,
     /// This token.
     Token(Secret),
     /// This user with this password.
     User(String, Secret),
     /// One of these users with its password.
-    Users(HashMap<String, Secret>),
+    Users(HashMap<String, Known>, Entrance),
+}
+
+/// A user among others.
+#[derive(Debug)]
+struct Known {
+    password: Secret,
+    grant: Grant,
+}
+
+/// What becomes of a client that offers nothing where others have to.
+#[derive(Debug)]
+enum Entrance {
+    /// It is refused.
+    Closed,
+    /// It becomes a user, and hears in INFO that it need not offer anything.
+    Open(Grant),
+    /// Only the system account has users: everybody else goes on as if it had none, but is told
+    /// that credentials are required.
+    Guest(Grant),
+}
+
+/// The users of a configuration, before somebody judges by them.
+#[derive(Debug)]
+pub struct Users<'a> {
+    accounts: &'a mut Accounts,
+    known: HashMap<String, Known>,
+    in_force: Vec<Account>,
+}
+
+impl<'a> Users<'a> {
+    /// Nobody yet, and no account but the global one and that of the system.
+    pub fn new(accounts: &'a mut Accounts) -> Self {
+        let system = Arc::clone(accounts.system());
+        let in_force = [GLOBAL, &*system].map(|name| accounts.enter(name)).into();
+        Self { accounts, known: HashMap::new(), in_force }
+    }
+
+    /// This account exists.
+    pub fn account(&mut self, name: &str) {
+        let account = self.accounts.enter(name);
+        if let Err(place) = self.in_force.binary_search_by_key(&account.id, |known| known.id) {
+            self.in_force.insert(place, account);
+        }
+    }
+
+    /// This user exists, and lives in that account. Names are unique among all accounts.
+    pub fn user(&mut self, account: &str, name: &str, password: &Secret) {
+        self.account(account);
+        let grant = grant(self.accounts.enter(account), name.into());
+        self.known.insert(name.to_owned(), Known { password: password.clone(), grant });
+    }
+
+    /// Judges by these users; clients without credentials become the one named, if one is.
+    #[must_use]
+    pub fn judge(self, without_credentials: Option<&str>) -> Auth {
+        let user = without_credentials.and_then(|name| self.known.get(name));
+        let entrance = user.map_or(Entrance::Closed, |user| Entrance::Open(user.grant.clone()));
+        let demand = Demand::Users(self.known, entrance);
+        Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
+    }
+
+    /// Judges by these users; clients without credentials go to the global account.
+    #[must_use]
+    pub fn judge_with_guests(self) -> Auth {
+        let guest = grant(self.accounts.enter(GLOBAL), Arc::clone(self.accounts.guest()));
+        let demand = Demand::Users(self.known, Entrance::Guest(guest));
+        Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
+    }
+
+    /// Judges by a token or a single user, of the global account. A token wins over a user; a
+    /// password without a user demands nothing, as with nats-server, and so do empty values.
+    #[must_use]
+    pub fn judge_by(
+        self,
+        user: Option<String>,
+        pass: Option<Secret>,
+        token: Option<Secret>,
+    ) -> Auth {
+        let token = token.filter(|token| !token.expose().is_empty());
+        let user = user.filter(|user| !user.is_empty());
+        let demand = match (token, user) {
+            (Some(token), _) => Demand::Token(token),
+            (None, Some(user)) => Demand::User(user, pass.unwrap_or_default()),
+            (None, None) => Demand::Open,
+        };
+        Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
+    }
+}
+
+fn grant(account: Account, user: Arc<str>) -> Grant {
+    Grant { account: account.id, account_name: account.name, user: Some(user) }
 }
 
 impl Auth {
-    /// From the flags: a token wins over a user; a password without a user demands nothing, as with
-    /// nats-server, and so do empty values.
+    /// The accounts in force by their numbers: the global one, that of the system, then the others
+    /// in the order in which this process first heard of them.
     #[must_use]
-    pub fn new(user: Option<String>, pass: Option<Secret>, token: Option<Secret>) -> Self {
-        let token = token.filter(|token| !token.expose().is_empty());
-        let user = user.filter(|user| !user.is_empty());
-        match (token, user) {
-            (Some(token), _) => Self::Token(token),
-            (None, Some(user)) => Self::User(user, pass.unwrap_or_default()),
-            (None, None) => Self::Open,
-        }
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// What the system account is called.
+    #[must_use]
+    pub fn system_account(&self) -> &str {
+        &self.system
     }
 }
 
 impl Authenticator for Auth {
     fn required(&self) -> bool {
-        !matches!(self, Self::Open)
+        !matches!(self.demand, Demand::Open)
+    }
+
+    fn invites(&self) -> bool {
+        matches!(self.demand, Demand::Open | Demand::Users(_, Entrance::Open(_)))
     }
 
     fn judge(&self, connect: &ConnectOptions) -> Option<Grant> {
-        let admitted = match self {
-            Self::Open => Choice::from(1),
-            Self::Token(token) => same(token.expose(), connect.auth_token.expose()),
+        let (admitted, grant) = match &self.demand {
+            Demand::Open => return Some(Grant::default()),
+            Demand::Token(token) => {
+                (same(token.expose(), connect.auth_token.expose()), Grant::default())
+            }
             // Both are always compared: a wrong user takes as long as a wrong password.
-            Self::User(user, pass) => {
-                same(user, &connect.user) & same(pass.expose(), connect.pass.expose())
+            Demand::User(user, pass) => {
+                let admitted =
+                    same(user, &connect.user) & same(pass.expose(), connect.pass.expose());
+                (admitted, Grant { user: Some(user.as_str().into()), ..Grant::default() })
             }
-            Self::Users(users) => {
-                let known = users.get(&connect.user);
-                let pass = known.map_or("", Secret::expose);
-                Choice::from(u8::from(known.is_some())) & same(pass, connect.pass.expose())
-            }
+            Demand::Users(users, entrance) => return admit(users, entrance, connect),
         };
-        let user =
-            matches!(self, Self::User(..) | Self::Users(_)).then(|| connect.user.as_str().into());
-        bool::from(admitted).then(|| Grant { user, ..Grant::default() })
+        bool::from(admitted).then_some(grant)
     }
 
     fn knows(&self, user: &str) -> bool {
-        matches!(self, Self::Users(users) if users.contains_key(user))
+        match &self.demand {
+            Demand::Users(_, Entrance::Guest(guest)) if guest.user.as_deref() == Some(user) => true,
+            Demand::Users(users, _) => users.contains_key(user),
+            _ => false,
+        }
     }
+}
+
+/// Judges by several users.
+fn admit(
+    users: &HashMap<String, Known>,
+    entrance: &Entrance,
+    connect: &ConnectOptions,
+) -> Option<Grant> {
+    if let Entrance::Open(grant) | Entrance::Guest(grant) = entrance
+        && offers_nothing(connect)
+    {
+        return Some(grant.clone());
+    }
+    let known = users.get(&connect.user);
+    let pass = known.map_or("", |known| known.password.expose());
+    let admitted = bool::from(same(pass, connect.pass.expose()));
+    known.filter(|_| admitted).map(|known| known.grant.clone())
+}
+
+/// Keys and signatures do not count where no user has one.
+fn offers_nothing(connect: &ConnectOptions) -> bool {
+    connect.user.is_empty()
+        && connect.pass.expose().is_empty()
+        && connect.auth_token.expose().is_empty()
 }
 
 /// Compares without stopping at the first difference. Only the length of what was offered, which
@@ -88,6 +221,31 @@ mod tests {
         Some(Secret::from(text.to_owned()))
     }
 
+    fn single(user: Option<&str>, pass: Option<Secret>, token: Option<Secret>) -> Auth {
+        let mut accounts = Accounts::new(SYSTEM);
+        Users::new(&mut accounts).judge_by(user.map(str::to_owned), pass, token)
+    }
+
+    /// Users by account, name and password.
+    fn several<'a>(accounts: &'a mut Accounts, all: &[[&str; 3]]) -> Users<'a> {
+        let mut users = Users::new(accounts);
+        for [account, name, password] in all {
+            users.user(account, name, &Secret::from((*password).to_owned()));
+        }
+        users
+    }
+
+    /// Account, its number and user of a client that offers these.
+    fn granted(auth: &Auth, user: &str, pass: &str) -> Option<(String, u32, String)> {
+        let connect = ConnectOptions {
+            user: user.to_owned(),
+            pass: Secret::from(pass.to_owned()),
+            ..ConnectOptions::default()
+        };
+        let Grant { account, account_name, user } = auth.judge(&connect)?;
+        Some((account_name.to_string(), account.get(), user.unwrap().to_string()))
+    }
+
     /// Whether a client that offers these may enter.
     fn admits(auth: &Auth, user: &str, pass: &str, token: &str) -> bool {
         let connect = ConnectOptions {
@@ -101,7 +259,7 @@ mod tests {
 
     #[test]
     fn users_need_their_password() {
-        let auth = Auth::new(Some("ann".to_owned()), secret("s3cret"), None);
+        let auth = single(Some("ann"), secret("s3cret"), None);
         assert!(auth.required());
         assert!(admits(&auth, "ann", "s3cret", ""));
         let wrong =
@@ -113,27 +271,71 @@ mod tests {
     }
 
     #[test]
-    fn each_of_several_users_has_a_password() {
-        let pair = |user: &str, pass: &str| (user.to_owned(), Secret::from(pass.to_owned()));
-        let auth = Auth::Users([pair("ann", "a"), pair("bob", "b"), pair("eve", "")].into());
-        assert!(auth.required());
-        assert!(admits(&auth, "ann", "a", "") && admits(&auth, "bob", "b", ""));
-        assert!(admits(&auth, "eve", "", ""));
+    fn each_of_several_users_has_a_password_and_an_account() {
+        let mut accounts = Accounts::new(SYSTEM);
+        let all = [["B", "bob", "b"], [GLOBAL, "eve", ""], ["A", "ann", "a"], [SYSTEM, "sys", "s"]];
+        let auth = several(&mut accounts, &all).judge(None);
+        assert!(auth.required() && !auth.invites());
+        let own = |account: &str, id, user: &str| Some((account.to_owned(), id, user.to_owned()));
+        assert_eq!(granted(&auth, "ann", "a"), own("A", 3, "ann"));
+        assert_eq!(granted(&auth, "bob", "b"), own("B", 2, "bob"));
+        assert_eq!(granted(&auth, "eve", ""), own("$G", 0, "eve"));
+        assert_eq!(granted(&auth, "sys", "s"), own("$SYS", 1, "sys"));
         for (user, pass) in [("ann", "b"), ("bob", ""), ("eve", "e"), ("joe", ""), ("", "")] {
             assert!(!admits(&auth, user, pass, ""), "{user} {pass}");
+        }
+        assert!(auth.knows("ann") && !auth.knows("joe"));
+        let names: Vec<&str> = auth.accounts().iter().map(|account| &*account.name).collect();
+        assert_eq!(names, ["$G", "$SYS", "B", "A"]);
+    }
+
+    #[test]
+    fn accounts_of_a_reload_keep_their_numbers() {
+        let mut accounts = Accounts::new("OPS");
+        let first = several(&mut accounts, &[["A", "ann", "a"], ["B", "bob", "b"]]).judge(None);
+        let second = several(&mut accounts, &[["C", "cat", "c"], ["B", "bob", "b"]]).judge(None);
+        assert_eq!(granted(&first, "bob", "b"), granted(&second, "bob", "b"));
+        let ids = |auth: &Auth| auth.accounts().iter().map(|it| it.id.get()).collect::<Vec<_>>();
+        assert_eq!(ids(&first), [0, 1, 2, 3]);
+        assert_eq!(ids(&second), [0, 1, 3, 4], "A is gone, and so is its number");
+        assert_eq!(second.system_account(), "OPS");
+    }
+
+    #[test]
+    fn who_offers_nothing_becomes_the_user_that_is_meant_for_it() {
+        let mut accounts = Accounts::new(SYSTEM);
+        let all = [["A", "ann", "a"], ["B", "bob", "b"]];
+        let auth = several(&mut accounts, &all).judge(Some("bob"));
+        assert!(auth.required() && auth.invites());
+        assert_eq!(granted(&auth, "", ""), Some(("B".to_owned(), 3, "bob".to_owned())));
+        assert_eq!(granted(&auth, "ann", "a").unwrap().0, "A");
+        for (user, pass, token) in [("", "x", ""), ("", "", "x"), ("bob", "", "")] {
+            assert!(!admits(&auth, user, pass, token), "{user} {pass} {token}");
         }
     }
 
     #[test]
+    fn guests_stay_out_of_the_system_account() {
+        let mut accounts = Accounts::new(SYSTEM);
+        let auth = several(&mut accounts, &[[SYSTEM, "admin", "p"]]).judge_with_guests();
+        assert!(auth.required() && !auth.invites());
+        let (account, _, guest) = granted(&auth, "", "").unwrap();
+        assert_eq!(account, "$G");
+        assert!(auth.knows(&guest) && !admits(&auth, &guest, "", ""));
+        assert_eq!(granted(&auth, "admin", "p").unwrap().0, "$SYS");
+        assert!(!admits(&auth, "admin", "x", ""));
+    }
+
+    #[test]
     fn a_token_wins_over_a_user() {
-        let auth = Auth::new(Some("ann".to_owned()), secret("s3cret"), secret("t0ken"));
+        let auth = single(Some("ann"), secret("s3cret"), secret("t0ken"));
         assert!(!admits(&auth, "ann", "s3cret", ""));
         assert!(admits(&auth, "", "", "t0ken"));
     }
 
     #[test]
     fn a_user_without_password_offers_an_empty_one() {
-        let auth = Auth::new(Some("ann".to_owned()), None, None);
+        let auth = single(Some("ann"), None, None);
         assert!(admits(&auth, "ann", "", ""));
         assert!(!admits(&auth, "ann", "x", ""));
     }
@@ -141,9 +343,9 @@ mod tests {
     #[test]
     fn without_credentials_everybody_may_enter() {
         for auth in [
-            Auth::new(None, None, None),
-            Auth::new(None, secret("x"), None),
-            Auth::new(Some(String::new()), secret(""), secret("")),
+            single(None, None, None),
+            single(None, secret("x"), None),
+            single(Some(""), secret(""), secret("")),
         ] {
             assert!(!auth.required());
             assert!(admits(&auth, "", "", "") && admits(&auth, "any", "thing", ""));
@@ -152,7 +354,7 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show_in_debug_output() {
-        let shown = format!("{:?}", Auth::new(None, None, secret("t0ken")));
+        let shown = format!("{:?}", single(None, None, secret("t0ken")));
         assert!(!shown.contains("t0ken"), "{shown}");
     }
 }

@@ -19,7 +19,7 @@ use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
 
 use crate::addresses;
-use crate::auth::Auth;
+use crate::auth::{Accounts, Auth};
 use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
 use crate::config::{self, FileUsed, Loaded, Logging, Settings};
 use crate::data_plane::{DataPlane, Running, StartOptions, Terms};
@@ -139,8 +139,9 @@ fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCod
     let _ = tracing::subscriber::set_global_default(log.clone());
     doctor::raise_limits();
     let host = Host::read(plan.shards);
-    let server =
-        Server { program, plan, host, log: &log, plane, fence, service: Service::from_env() };
+    let accounts = Accounts::new(&plan.settings.auth.system_account);
+    let service = Service::from_env();
+    let server = Server { program, plan, host, log: &log, plane, fence, service, accounts };
     let ended = server.live(&mut |rest| signals.wait(rest));
     if let Err(why) = &ended {
         error!(target: FATAL, "{why}");
@@ -182,6 +183,8 @@ struct Server<'a> {
     plane: &'a dyn DataPlane,
     fence: Option<Raised>,
     service: Service,
+    /// Numbers of accounts.
+    accounts: Accounts,
 }
 
 /// What runs, and what is to be tidied up after it.
@@ -235,7 +238,8 @@ impl Server<'_> {
         }
     }
 
-    fn start(&self) -> Result<Live, String> {
+    fn start(&mut self) -> Result<Live, String> {
+        let auth = Arc::new(self.plan.settings.auth.auth(&mut self.accounts));
         let settings = &self.plan.settings;
         let findings = doctor::examine(&self.host);
         if let Some(refusal) = doctor::refusal(&findings) {
@@ -257,9 +261,8 @@ impl Server<'_> {
         let door = self.monitoring()?;
         let (listener, endpoint) = self.listen(&mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
-        let facts = door.as_ref().map(|door| self.facts(&identity, &door.endpoint));
+        let facts = door.as_ref().map(|door| self.facts(&identity, &auth, &door.endpoint));
         let facts = facts.map(SharedFacts::new);
-        let auth = Arc::new(settings.auth.auth());
         let running = self
             .plane
             .start(StartOptions {
@@ -302,12 +305,14 @@ impl Server<'_> {
     }
 
     /// What monitoring says of this server.
-    fn facts(&self, identity: &Identity, endpoint: &Endpoint) -> Facts {
+    fn facts(&self, identity: &Identity, auth: &Auth, endpoint: &Endpoint) -> Facts {
         let settings = &self.plan.settings;
         Facts {
             identity: identity.clone(),
             limits: settings.limits.limits(*settings.auth.timeout),
-            auth_required: settings.auth.auth().required(),
+            auth_required: auth.required(),
+            accounts: auth.accounts().to_vec(),
+            system_account: auth.system_account().to_owned(),
             endpoint: endpoint.clone(),
             base_path: monitor::base_path(settings.monitoring.base_path.as_deref().unwrap_or("")),
             cores: self.host.cores.allowed.len(),

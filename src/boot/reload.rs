@@ -60,7 +60,7 @@ impl Server<'_> {
             say(step, &old, &self.plan.settings);
         }
         if let Some(facts) = &live.facts {
-            let new = self.facts(&live.identity, &facts.get().endpoint);
+            let new = self.facts(&live.identity, &live.auth, &facts.get().endpoint);
             facts.set(Facts { loaded: Some(Timestamp::now()), ..new });
         }
         if let Some(sink) = sink {
@@ -72,10 +72,12 @@ impl Server<'_> {
     }
 
     /// Does what is not for the shards.
-    fn take(&self, step: &ReloadStep, live: &mut Live) {
+    fn take(&mut self, step: &ReloadStep, live: &mut Live) {
         match step {
             ReloadStep::Verbosity(verbosity) => self.log.set_verbosity(*verbosity),
-            ReloadStep::Auth(auth) => live.auth = Arc::clone(auth),
+            ReloadStep::Auth => {
+                live.auth = Arc::new(self.plan.settings.auth.auth(&mut self.accounts));
+            }
             ReloadStep::PidFile(Some(path)) => {
                 if let Err(error) = files::write_pid(path, std::process::id()) {
                     let (path, cause) = (path.display(), listen::reason(&error));
@@ -119,7 +121,7 @@ fn say(step: &ReloadStep, old: &Settings, new: &Settings) {
         ReloadStep::Limits(limits) => {
             say_limits(&old.limits.limits(*old.auth.timeout), limits);
         }
-        ReloadStep::Auth(_) => say_auth(&old.auth, &new.auth),
+        ReloadStep::Auth => say_auth(&old.auth, &new.auth),
         ReloadStep::ClientAdvertise(address) => {
             info!("Reload: client_advertise = {}", address.as_deref().unwrap_or(""));
         }
@@ -169,8 +171,12 @@ fn say_auth(old: &Credentials, new: &Credentials) {
     if *old.token != *new.token {
         info!("Reloaded: authorization token");
     }
-    if *old.users != *new.users {
+    // The users of all accounts are one list to nats-server.
+    if *old.users != *new.users || *old.accounts != *new.accounts {
         info!("Reloaded: authorization users");
+    }
+    if *old.accounts != *new.accounts {
+        info!("Reloaded: accounts");
     }
 }
 

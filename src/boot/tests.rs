@@ -11,6 +11,7 @@ use ringbus_shard::options::Authenticator as _;
 
 use super::closing::Closing;
 use super::*;
+use crate::auth;
 use crate::data_plane::StartError;
 
 /// Starts the real process around [`Closing`] and lets a script of signals drive it.
@@ -62,6 +63,7 @@ impl Rehearsal {
             plane,
             fence: self.fence.clone(),
             service: Service::from_env(),
+            accounts: Accounts::new(auth::SYSTEM),
         };
         let outcome = tracing::subscriber::with_default(log.clone(), || {
             server.live(&mut |rest| {
@@ -309,6 +311,7 @@ fn a_host_that_lacks_something_is_refused_before_anything_is_touched() {
         plane: &Closing,
         fence: None,
         service: Service::from_env(),
+        accounts: Accounts::new(auth::SYSTEM),
     };
     let why = server.live(&mut |_| Some(TERMINATED)).unwrap_err();
     let expected = "this host cannot run the server: kernel: Linux 5.15.0; needed: Linux 6.1 or \

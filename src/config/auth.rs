@@ -1,4 +1,5 @@
-//! Who may connect: the `authorization` block and the flags that say the same.
+//! Who may connect: the `authorization` block, the users of accounts, and the flags that say the
+//! same.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -6,15 +7,16 @@ use std::time::Duration;
 use ringbus_shard::limits::Limits;
 use ringbus_shard::wire::secret::Secret;
 
+use super::accounts::{self, Account, Others};
 use super::dump::Dump;
 use super::later;
 use super::listen::non_empty;
-use super::problem::Spot;
+use super::problem::{Report, Spot};
 use super::reader::{Field, Found, FromField, Reader};
-use super::setting::Setting;
+use super::setting::{Origin, Setting};
 use super::units;
 use super::value::Value;
-use crate::auth::Auth;
+use crate::auth::{self, Accounts, Auth, GLOBAL};
 use crate::cli::{self, Flags};
 
 /// A longer timeout is worth a warning: it is likely a duration without quotes.
@@ -29,10 +31,18 @@ pub struct Credentials {
     pub password: Setting<Secret>,
     /// A token instead; empty for none.
     pub token: Setting<Secret>,
-    /// Users by name.
+    /// Users of the global account.
     pub users: Setting<Vec<User>>,
     /// How long a client may take.
     pub timeout: Setting<Duration>,
+    /// The other accounts, with their users.
+    pub accounts: Setting<Vec<Account>>,
+    /// What the system account is called; one of the accounts, unless it is the default.
+    pub system_account: Setting<String>,
+    /// The user that a client becomes which offers nothing.
+    pub no_auth_user: Setting<Option<String>>,
+    /// Whether there is an `authorization` block, be it empty.
+    has_block: bool,
 }
 
 /// One of the users.
@@ -56,10 +66,15 @@ struct Block {
 
 impl Credentials {
     pub(super) fn read(reader: &mut Reader<'_>, flags: &Flags) -> Self {
+        let mut names = HashSet::new();
         let block = reader.optional::<Reader<'_>>(&["authorization"]);
-        let block = block.map_or_else(Block::default, |found| Block::read(found.value, &found.at));
+        let has_block = block.is_some();
+        let block = block
+            .map_or_else(Block::default, |found| Block::read(found.value, &found.at, &mut names));
+        let accounts = accounts::read(reader, Others { names, conflicts: block.conflicts() });
+        let system = reader.optional::<SystemName>(&["system_account", "system"]);
         let usual = Limits::default().auth_timeout;
-        Self {
+        let credentials = Self {
             user: Setting::new(String::new())
                 .or_file(block.user)
                 .or_flag("--user", flags.user.clone())
@@ -74,55 +89,132 @@ impl Credentials {
             timeout: Setting::new(Duration::ZERO)
                 .or_file(block.timeout)
                 .map(|timeout| if timeout.is_zero() { usual } else { timeout }),
+            accounts: Setting::new(Vec::new()).or_file(accounts),
+            system_account: Setting::new(String::new())
+                .or_file(system.map(|found| found.map(|name| name.0)))
+                .map(|name| if name.is_empty() { auth::SYSTEM.to_owned() } else { name }),
+            no_auth_user: Setting::new(String::new())
+                .or_file(reader.optional(&["no_auth_user"]))
+                .map(non_empty),
+            has_block,
+        };
+        credentials.check_names(reader.report());
+        credentials
+    }
+
+    /// Reports a system account or a user that does not exist.
+    fn check_names(&self, report: &Report) {
+        let system = &self.system_account;
+        if let Origin::File(at) = system.origin() {
+            if **system == GLOBAL {
+                report.error(at, format!("{GLOBAL:?} as the system account is not supported yet"));
+            } else if !self.accounts.iter().any(|account| account.name == **system) {
+                report.error(at, "error resolving system account: account missing");
+            }
+        }
+        let wanted = &self.no_auth_user;
+        let (Some(name), Origin::File(at)) = (wanted.as_deref(), wanted.origin()) else { return };
+        if self.all_users().next().is_none() {
+            let text = format!("no_auth_user: {name:?} present, but users/nkeys are not defined");
+            report.error(at, text);
+        } else if !self.has_user(name) {
+            let text = format!(
+                "no_auth_user: {name:?} not present as user or nkey in authorization block or \
+                 account configuration"
+            );
+            report.error(at, text);
         }
     }
 
+    /// Users of all accounts, with the name of theirs.
+    fn all_users(&self) -> impl Iterator<Item = (&str, &User)> {
+        let global = self.users.iter().map(|user| (GLOBAL, user));
+        let others = self.accounts.iter();
+        global.chain(
+            others
+                .flat_map(|Account { name, users }| users.iter().map(move |user| (&**name, user))),
+        )
+    }
+
+    /// Whether there is a user with this name in any account.
+    pub(super) fn has_user(&self, name: &str) -> bool {
+        self.all_users().any(|(_, user)| user.name == name)
+    }
+
     /// The judge of connections that follows from them: users win over a token, a token over a
-    /// single user.
+    /// single user. New accounts get their numbers from `accounts`.
     #[must_use]
-    pub fn auth(&self) -> Auth {
-        if self.users.is_empty() {
-            let (user, password) = ((*self.user).clone(), (*self.password).clone());
-            return Auth::new(user, Some(password), Some((*self.token).clone()));
+    pub fn auth(&self, accounts: &mut Accounts) -> Auth {
+        let mut users = auth::Users::new(accounts);
+        for account in self.accounts.iter() {
+            users.account(&account.name);
         }
-        let pair = |user: &User| (user.name.clone(), user.password.clone());
-        Auth::Users(self.users.iter().map(pair).collect())
+        let mut count = 0_usize;
+        for (account, user) in self.all_users() {
+            users.user(account, &user.name, &user.password);
+            count += 1;
+        }
+        if self.has_guests() {
+            return users.judge_with_guests();
+        }
+        if count == 0 {
+            let (user, password) = ((*self.user).clone(), (*self.password).clone());
+            return users.judge_by(user, Some(password), Some((*self.token).clone()));
+        }
+        users.judge(self.no_auth_user.as_deref())
+    }
+
+    /// Whether nothing is configured but the system account: that was not meant to shut out
+    /// everybody else.
+    fn has_guests(&self) -> bool {
+        let only_system =
+            matches!(&**self.accounts, [account] if account.name == **self.system_account);
+        only_system && self.no_auth_user.is_none() && !self.has_block
+    }
+
+    /// Whether the same clients may connect, to the same accounts.
+    pub(super) fn same(&self, new: &Self) -> bool {
+        *self.user == *new.user
+            && *self.password == *new.password
+            && *self.token == *new.token
+            && *self.users == *new.users
+            && *self.accounts == *new.accounts
+            && *self.no_auth_user == *new.no_auth_user
+            && self.has_guests() == new.has_guests()
     }
 
     /// Whether a password stands somewhere that would better be a hash.
     #[must_use]
     pub fn has_plain_password(&self) -> bool {
-        !self.users.is_empty() || !self.password.is_empty()
+        self.all_users().next().is_some() || !self.password.is_empty()
     }
 
     pub(super) fn show(&self, dump: &mut Dump) {
-        let Self { user, password, token, users, timeout } = self;
+        let Self { user, password, token, users, timeout, accounts, .. } = self;
         dump.optional_text("authorization.user", user);
         dump.secret("authorization.password", password);
         dump.secret("authorization.token", token);
-        let names: Vec<String> = users
-            .iter()
-            .map(|user| format!("{{user: {:?}, password: {:?}}}", user.name, user.password))
-            .collect();
-        dump.line("authorization.users", format!("[{}]", names.join(", ")), users.origin());
+        dump.line("authorization.users", User::shown(users), users.origin());
         dump.duration("authorization.timeout", timeout);
+        dump.line("accounts", accounts::shown(accounts), accounts.origin());
+        dump.text("system_account", &self.system_account);
+        dump.optional_text("no_auth_user", &self.no_auth_user);
     }
 }
 
 impl Block {
-    fn read(mut reader: Reader<'_>, at: &Spot) -> Self {
+    fn read(mut reader: Reader<'_>, at: &Spot, names: &mut HashSet<String>) -> Self {
         let block = Self {
             user: reader.optional(&["user", "username"]),
             password: reader.optional::<Plain>(&["pass", "password"]).map(Plain::found),
             token: reader.optional::<Plain>(&["token"]).map(Plain::found),
-            users: reader.optional(&["users"]),
+            users: User::read_all(&mut reader, names),
             timeout: reader.optional::<Timeout>(&["timeout"]).map(|found| found.map(|it| it.0)),
         };
         later::refuse(&mut reader, later::AUTHORIZATION);
         let report = reader.report();
-        let has_user = block.user.as_ref().is_some_and(|user| !user.value.is_empty());
+        let (has_user, has_token) = (block.has_user(), block.has_token());
         let has_password = block.password.as_ref().is_some_and(|it| !it.value.is_empty());
-        let has_token = block.token.as_ref().is_some_and(|token| !token.value.is_empty());
         if (has_user || has_password) && has_token {
             report.error(at, "Cannot have a user/pass and token");
         }
@@ -135,23 +227,49 @@ impl Block {
         reader.finish();
         block
     }
+
+    fn has_user(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| !user.value.is_empty())
+    }
+
+    fn has_token(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| !token.value.is_empty())
+    }
+
+    /// Why no account can have users.
+    fn conflicts(&self) -> Vec<&'static str> {
+        let user = self.has_user().then_some("Can not have a single user/pass and accounts");
+        let token = self.has_token().then_some("Can not have a token and accounts");
+        user.into_iter().chain(token).collect()
+    }
 }
 
-impl FromField<'_> for Vec<User> {
-    fn read(field: Field<'_>) -> Option<Self> {
-        let fields = Vec::<Field<'_>>::read(field)?;
-        let mut names = HashSet::new();
-        let mut users = Self::new();
-        for field in fields {
-            let at = field.at;
-            let Some(user) = User::read(field) else { continue };
+impl User {
+    /// The users of a block. Each bears a name that is not among `names` yet.
+    pub(super) fn read_all(
+        reader: &mut Reader<'_>,
+        names: &mut HashSet<String>,
+    ) -> Option<Found<Vec<Self>>> {
+        let fields = reader.optional::<Vec<Field<'_>>>(&["users"])?;
+        let mut users = Vec::new();
+        for field in fields.value {
+            let Some(user) = Self::read(field) else { continue };
             if names.insert(user.name.clone()) {
                 users.push(user);
             } else {
-                field.report.error(at, format!("Duplicate user {:?} detected", user.name));
+                field.report.error(field.at, format!("Duplicate user {:?} detected", user.name));
             }
         }
-        Some(users)
+        Some(Found { value: users, at: fields.at })
+    }
+
+    /// As the grammar has them, passwords not shown.
+    pub(super) fn shown(users: &[Self]) -> String {
+        let texts: Vec<String> = users
+            .iter()
+            .map(|user| format!("{{user: {:?}, password: {:?}}}", user.name, user.password))
+            .collect();
+        format!("[{}]", texts.join(", "))
     }
 }
 
@@ -191,6 +309,22 @@ impl FromField<'_> for Plain {
             return field.fault("a bcrypt hash is not supported yet: give the plain text");
         }
         Some(Self(secret))
+    }
+}
+
+/// Name of an account.
+struct SystemName(String);
+
+impl FromField<'_> for SystemName {
+    fn read(field: Field<'_>) -> Option<Self> {
+        match field.value {
+            Value::Text(name) => Some(Self(name.clone())),
+            Value::Unresolved => None,
+            _ => {
+                field.report.error(field.at, "system account name must be a string");
+                None
+            }
+        }
     }
 }
 

@@ -25,11 +25,16 @@ pub(super) fn check(settings: &Settings, report: &Report) {
         );
         complain(report, payload, pending, text);
     }
-    let (user, users) = (&settings.auth.user, &settings.auth.users);
-    if let (Origin::Flag(flag), Origin::File(at)) = (user.origin(), users.origin())
-        && !users.is_empty()
+    let (users, accounts) = (&settings.auth.users, &settings.auth.accounts);
+    let in_accounts = accounts.iter().any(|account| !account.users.is_empty());
+    for (origin, has_users) in
+        [(users.origin(), !users.is_empty()), (accounts.origin(), in_accounts)]
     {
-        report.note(at, format!("these users win over flag {flag}"));
+        if let (Origin::Flag(flag), Origin::File(at), true) =
+            (settings.auth.user.origin(), origin, has_users)
+        {
+            report.note(at, format!("these users win over flag {flag}"));
+        }
     }
 }
 

@@ -78,7 +78,6 @@ const ANY: Shape = Shape::Any;
 pub(super) const TOP: &[Feature] = &[
     feature(&["trace_headers"], "tracing headers without payloads", ANY, is_false),
     feature(&["mappings", "maps"], "subject mapping", nested::MAPPINGS, is_empty),
-    feature(&["accounts"], "more than one account", Shape::MapOf(nested::ACCOUNT), is_empty),
     feature(&["default_sentinel"], "operator mode", ANY, is_empty),
     feature(&["cluster"], "clustering", Shape::Map(nested::CLUSTER), is_empty),
     feature(&["gateway"], "a gateway", Shape::Map(nested::GATEWAY), is_empty),
@@ -107,7 +106,6 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["resolver_preload"], "operator mode", ANY, is_empty),
     feature(&["resolver_pinned_accounts"], "operator mode", ANY, is_empty),
     feature(&["trusted", "trusted_keys"], "operator mode", ANY, is_empty),
-    feature(&["no_auth_user"], "a user for clients without credentials", ANY, is_empty),
     feature(&["websocket", "ws"], "WebSocket", Shape::Map(nested::WEBSOCKET), is_empty),
     feature(&["mqtt"], "MQTT", Shape::Map(nested::MQTT), is_empty),
     feature(&["feature_flags"], "a feature flag", ANY, is_empty),
@@ -115,7 +113,6 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["proxies"], "a trusted proxy", Shape::Map(nested::PROXIES), is_empty),
     feature(&["https"], "monitoring over TLS", ANY, is_zero),
     feature(&["https_port"], "monitoring over TLS", ANY, is_zero),
-    feature(&["system_account", "system"], "a system account", ANY, is_empty),
 ];
 
 /// Keys of the `authorization` block.
@@ -148,6 +145,23 @@ pub(super) const USER: &[Feature] = &[
     feature(&["proxy_required"], "a trusted proxy", ANY, is_false),
 ];
 
+/// Keys of an account.
+pub(super) const ACCOUNT: &[Feature] = &[
+    feature(&["nkey"], "an nkey", ANY, is_empty),
+    feature(&["imports"], "sharing between accounts", nested::IMPORTS, is_empty),
+    feature(&["exports"], "sharing between accounts", nested::EXPORTS, is_empty),
+    feature(&["jetstream"], "JetStream", nested::ACCOUNT_JETSTREAM, is_disabled),
+    feature(
+        &["default_permissions"],
+        "a restriction to subjects",
+        Shape::Map(nested::PERMISSIONS),
+        is_empty,
+    ),
+    feature(&["mappings", "maps"], "subject mapping", nested::MAPPINGS, is_empty),
+    feature(&["limits"], "a bound for one account", nested::ACCOUNT_LIMITS, is_empty),
+    feature(&["msg_trace", "trace_dest"], "tracing messages", nested::MESSAGE_TRACE, is_empty),
+];
+
 /// Takes the keys of `features` and refuses those that ask for something.
 pub(super) fn refuse(reader: &mut Reader<'_>, features: &'static [Feature]) {
     for feature in features {
@@ -176,11 +190,6 @@ pub(super) fn pass_over(reader: &mut Reader<'_>) {
 fn check(value: &Value, shape: &Shape, report: &Report) {
     match (shape, value) {
         (Shape::Map(keys), Value::Map(map)) => check_keys(map, keys, report),
-        (Shape::MapOf(keys), Value::Map(map)) => {
-            for entry in map.iter() {
-                check(&entry.value, &Shape::Map(keys), report);
-            }
-        }
         (Shape::ListOf(keys), Value::List(items)) => {
             for item in items {
                 check(&item.value, &Shape::Map(keys), report);

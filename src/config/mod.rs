@@ -16,6 +16,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod accounts;
 mod auth;
 mod check;
 mod digest;
@@ -44,6 +45,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::accounts::Account;
 pub use self::auth::{Credentials, User};
 pub use self::include::{Surroundings, System};
 pub use self::life::Life;

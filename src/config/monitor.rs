@@ -1,5 +1,4 @@
-//! Monitoring over HTTP, and the account of the system. HTTPS and that account are read here, and
-//! refused in `later` until they are served.
+//! Monitoring over HTTP. HTTPS is read here, and refused in `later` until it is served.
 
 use super::dump::Dump;
 use super::listen::{Address, Port, non_empty};
@@ -18,8 +17,6 @@ pub struct Monitoring {
     pub https: Setting<Option<u16>>,
     /// What all paths begin with.
     pub base_path: Setting<Option<String>>,
-    /// The account that server events belong to.
-    pub system_account: Setting<Option<String>>,
 }
 
 impl Monitoring {
@@ -51,18 +48,14 @@ impl Monitoring {
             base_path: Setting::new(String::new())
                 .or_file(reader.optional(&["http_base_path"]))
                 .map(non_empty),
-            system_account: Setting::new(String::new())
-                .or_file(reader.optional(&["system_account", "system"]))
-                .map(non_empty),
         }
     }
 
     pub(super) fn show(&self, dump: &mut Dump) {
-        let Self { host, http, https, base_path, system_account } = self;
+        let Self { host, http, https, base_path } = self;
         dump.optional_text("http_host", host);
         dump.number_or_none("http_port", http, "0");
         dump.number_or_none("https_port", https, "0");
         dump.optional_text("http_base_path", base_path);
-        dump.optional_text("system_account", system_account);
     }
 }

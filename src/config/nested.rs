@@ -7,8 +7,6 @@ pub(super) enum Shape {
     Any,
     /// A map with these keys.
     Map(Keys),
-    /// A map from any key to such maps.
-    MapOf(Keys),
     /// A list of such maps.
     ListOf(Keys),
     /// A map from any key to such a map or a list of them.
@@ -291,61 +289,47 @@ pub(super) const JETSTREAM: Keys = &[
     (&["max_concurrent_io"], ANY),
 ];
 
-pub(super) const ACCOUNT: Keys = &[
-    (&["nkey"], ANY),
-    (
-        &["imports"],
-        Shape::ListOf(&[
-            (&["stream"], ACCOUNT_SUBJECT),
-            (&["service"], ACCOUNT_SUBJECT),
-            (&["prefix"], ANY),
-            (&["to"], ANY),
-            (&["share"], ANY),
-            (&["allow_trace"], ANY),
-        ]),
-    ),
-    (
-        &["exports"],
-        Shape::ListOf(&[
-            (&["stream"], ANY),
-            (&["service"], ANY),
-            (&["response", "response_type"], ANY),
-            (&["threshold", "response_threshold", "response_max_time", "response_time"], ANY),
-            (&["accounts"], ANY),
-            // Other keys of it are passed over by nats-server.
-            (&["latency"], ANY),
-            (&["account_token_position"], ANY),
-            (&["allow_trace"], ANY),
-        ]),
-    ),
-    (
-        &["jetstream"],
-        Shape::Map(&[
-            (&["max_memory", "max_mem", "mem", "memory"], ANY),
-            (&["max_file", "max_store", "max_disk", "store", "disk"], ANY),
-            (&["max_streams", "streams"], ANY),
-            (&["max_consumers", "consumers"], ANY),
-            (&["max_bytes_required", "max_stream_bytes", "max_bytes"], ANY),
-            (&["memory_max_stream_bytes", "mem_max_stream_bytes"], ANY),
-            (&["store_max_stream_bytes", "disk_max_stream_bytes"], ANY),
-            (&["max_ack_pending"], ANY),
-            (&["cluster_traffic"], ANY),
-        ]),
-    ),
-    (&["users"], Shape::ListOf(USERS)),
-    (&["default_permissions"], Shape::Map(PERMISSIONS)),
-    (&["mappings", "maps"], MAPPINGS),
-    (
-        &["limits"],
-        Shape::Map(&[
-            (&["max_connections", "max_conn"], ANY),
-            (&["max_subscriptions", "max_subs"], ANY),
-            (&["max_payload", "max_pay"], ANY),
-            (&["max_leafnodes", "max_leafs"], ANY),
-        ]),
-    ),
-    (&["msg_trace", "trace_dest"], Shape::Map(&[(&["dest"], ANY), (&["sampling"], ANY)])),
-];
+pub(super) const IMPORTS: Shape = Shape::ListOf(&[
+    (&["stream"], ACCOUNT_SUBJECT),
+    (&["service"], ACCOUNT_SUBJECT),
+    (&["prefix"], ANY),
+    (&["to"], ANY),
+    (&["share"], ANY),
+    (&["allow_trace"], ANY),
+]);
+
+pub(super) const EXPORTS: Shape = Shape::ListOf(&[
+    (&["stream"], ANY),
+    (&["service"], ANY),
+    (&["response", "response_type"], ANY),
+    (&["threshold", "response_threshold", "response_max_time", "response_time"], ANY),
+    (&["accounts"], ANY),
+    // Other keys of it are passed over by nats-server.
+    (&["latency"], ANY),
+    (&["account_token_position"], ANY),
+    (&["allow_trace"], ANY),
+]);
+
+pub(super) const ACCOUNT_JETSTREAM: Shape = Shape::Map(&[
+    (&["max_memory", "max_mem", "mem", "memory"], ANY),
+    (&["max_file", "max_store", "max_disk", "store", "disk"], ANY),
+    (&["max_streams", "streams"], ANY),
+    (&["max_consumers", "consumers"], ANY),
+    (&["max_bytes_required", "max_stream_bytes", "max_bytes"], ANY),
+    (&["memory_max_stream_bytes", "mem_max_stream_bytes"], ANY),
+    (&["store_max_stream_bytes", "disk_max_stream_bytes"], ANY),
+    (&["max_ack_pending"], ANY),
+    (&["cluster_traffic"], ANY),
+]);
+
+pub(super) const ACCOUNT_LIMITS: Shape = Shape::Map(&[
+    (&["max_connections", "max_conn"], ANY),
+    (&["max_subscriptions", "max_subs"], ANY),
+    (&["max_payload", "max_pay"], ANY),
+    (&["max_leafnodes", "max_leafs"], ANY),
+]);
+
+pub(super) const MESSAGE_TRACE: Shape = Shape::Map(&[(&["dest"], ANY), (&["sampling"], ANY)]);
 
 const ACCOUNT_SUBJECT: Shape = Shape::Map(&[(&["account"], ANY), (&["subject"], ANY)]);
 

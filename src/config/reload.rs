@@ -7,12 +7,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use ringbus_shard::limits::Limits;
 
-use super::{Credentials, Logging, Settings};
-use crate::auth::Auth;
+use super::{Logging, Settings};
 use crate::cli::Verbosity;
 
 /// One thing to do.
@@ -26,8 +24,9 @@ pub enum ReloadStep {
     TracedLength(Option<usize>),
     /// The shards take these bounds. Connections beyond a lower maximum are closed.
     Limits(Box<Limits>),
-    /// Another judge decides who may connect, and who may stay.
-    Auth(Arc<Auth>),
+    /// Another judge decides who may connect, and who may stay. It follows from the new settings
+    /// and the numbers that accounts have in this process.
+    Auth,
     /// Clients are told this address from now on.
     ClientAdvertise(Option<String>),
     /// The process ID is written here too.
@@ -72,6 +71,7 @@ pub(super) const FIXED: &[&str] = &[
     "https_port",
     "http_base_path",
     "system_account",
+    "no_auth_user",
 ];
 
 /// What leads from `old` to `new`.
@@ -95,8 +95,8 @@ pub fn diff(old: &Settings, new: &Settings) -> Result<Vec<ReloadStep>, Refused> 
     if old.limits.limits(*old.auth.timeout) != limits {
         steps.push(ReloadStep::Limits(Box::new(limits)));
     }
-    if !same(&old.auth, &new.auth) {
-        steps.push(ReloadStep::Auth(Arc::new(new.auth.auth())));
+    if !old.auth.same(&new.auth) {
+        steps.push(ReloadStep::Auth);
     }
     let advertise: &Option<String> = &new.listen.client_advertise;
     if *old.listen.client_advertise != *advertise {
@@ -126,8 +126,17 @@ fn refuse(old: &Settings, new: &Settings) -> Result<(), Refused> {
     let mut refused = Vec::new();
     for key in FIXED {
         let (was, is) = (old_texts.get(key), new_texts.get(key));
-        // A free port is the one that the server has.
-        if was == is || (*key == "port" && *new.listen.port == 0) {
+        let may_change = match *key {
+            // A free port is the one that the server has.
+            "port" => *new.listen.port == 0,
+            // It may go together with its user.
+            "no_auth_user" => {
+                let user = old.auth.no_auth_user.as_deref();
+                new.auth.no_auth_user.is_none() && user.is_some_and(|user| !new.auth.has_user(user))
+            }
+            _ => false,
+        };
+        if was == is || may_change {
             continue;
         }
         let text = |value: Option<&String>| value.cloned().unwrap_or_default();
@@ -135,12 +144,4 @@ fn refuse(old: &Settings, new: &Settings) -> Result<(), Refused> {
         refused.push(format!("config reload not supported for {key}: old={was}, new={is}"));
     }
     if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
-}
-
-/// Whether the same clients may connect.
-fn same(old: &Credentials, new: &Credentials) -> bool {
-    *old.user == *new.user
-        && *old.password == *new.password
-        && *old.token == *new.token
-        && *old.users == *new.users
 }

@@ -45,6 +45,7 @@ use ringbus_shard::limits::Limits;
 use tracing::info;
 
 pub(crate) use self::time::round_trip;
+use crate::auth::Account;
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
 
@@ -57,6 +58,10 @@ pub struct Facts {
     pub limits: Limits,
     /// Whether clients must say who they are.
     pub auth_required: bool,
+    /// The accounts in force: the global one, that of the system, then the others.
+    pub accounts: Vec<Account>,
+    /// What the system account is called.
+    pub system_account: String,
     /// Where monitoring listens.
     pub endpoint: Endpoint,
     /// In front of every path; empty, or with a slash before it and none behind.

@@ -12,6 +12,8 @@ fn endpoints(base: &str) -> Endpoints {
         identity: Identity::new(Some("one")).unwrap(),
         limits: Limits::default(),
         auth_required: false,
+        accounts: Vec::new(),
+        system_account: "OPS".to_owned(),
         endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: 8222 },
         base_path: base_path(base),
         cores: 1,

@@ -9,7 +9,7 @@ use ringbus_shard::delivery::Traffic;
 use ringbus_shard::engine::Stats;
 use serde::Serialize;
 
-use super::endpoints::{Endpoints, Refusal, SYSTEM, all};
+use super::endpoints::{Endpoints, Refusal, all};
 use super::process;
 use super::time::uptime;
 
@@ -87,7 +87,7 @@ pub(super) struct Varz {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, String>,
     feature_flags: BTreeMap<&'static str, bool>,
-    system_account: &'static str,
+    system_account: String,
     slow_consumer_stats: ByKind,
     stale_connection_stats: ByKind,
     disk_io_wait_stats: DiskWaits,
@@ -232,7 +232,7 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         tags: facts.tags.clone(),
         metadata: facts.metadata.clone(),
         feature_flags: FEATURES.map(|name| (name, false)).into(),
-        system_account: SYSTEM,
+        system_account: facts.system_account.clone(),
         slow_consumer_stats: ByKind { clients: slow, ..ByKind::default() },
         stale_connection_stats: ByKind { clients: stats.stale, ..ByKind::default() },
         disk_io_wait_stats: DiskWaits::default(),

@@ -121,6 +121,61 @@ fn a_user_that_is_removed_or_changed_is_closed_and_others_stay() {
 }
 
 #[test]
+fn users_of_accounts_that_move_or_go_are_closed_and_others_stay() {
+    let config = |first: &str, users: &str, second: &str| {
+        format!(
+            "accounts {{ {first} {{ users: [ {{user: ann, password: a}}{users} ] }}, \
+             {second} {{ users: [ {{user: eve, password: e}} ] }} }}"
+        )
+    };
+    let bob = ", {user: bob, password: b}";
+    let process = start(&config("A", bob, "B"), &["--shards", "2"]);
+    let mut anns: Vec<Raw> = (0..4).map(|_| client(&process, "ann", "a")).collect();
+    let mut bob = client(&process, "bob", "b");
+    let mut eve = client(&process, "eve", "e");
+    process.reload(&config("A", "", "C"));
+    process.wait_for("stderr", "Reloaded: accounts");
+    process.wait_for("stderr", "Reloaded: authorization users");
+    for client in [&mut bob, &mut eve] {
+        assert_eq!(end_of(client).unwrap(), "");
+    }
+    let mut eve = client(&process, "eve", "e");
+    // They share no subject in spite of the numbers of accounts that came and went.
+    eve.send(b"SUB > 1\r\n").unwrap();
+    eve.sync().unwrap();
+    for ann in &mut anns {
+        ann.send(b"PUB a 1\r\nx\r\n").unwrap();
+        ann.sync().unwrap();
+    }
+    eve.sync().unwrap();
+    process.reload_fails("accounts [ C ], system_account: C");
+    anns[0].sync().unwrap();
+}
+
+#[test]
+fn who_came_without_credentials_goes_with_the_user_it_became() {
+    let users = "accounts { A { users: [ {user: ann, password: a} ";
+    let process = start(&format!("{users}, {{user: bob}} ] }} }}\nno_auth_user: bob"), &[]);
+    let mut guest = client(&process, "", "");
+    let mut ann = client(&process, "ann", "a");
+    process.reload(&format!("{users} ] }} }}"));
+    assert_eq!(end_of(&mut guest).unwrap(), "");
+    ann.sync().unwrap();
+}
+
+#[test]
+fn guests_beside_the_system_account_outlive_its_users() {
+    let config = |user: &str| format!("accounts {{ $SYS {{ users: [ {{user: {user}}} ] }} }}");
+    let process = start(&config("ops"), &[]);
+    let (mut guest, mut ops) = (client(&process, "", ""), client(&process, "ops", ""));
+    process.reload(&config("root"));
+    assert_eq!(end_of(&mut ops).unwrap(), "");
+    guest.sync().unwrap();
+    process.reload("debug: false");
+    guest.sync().unwrap();
+}
+
+#[test]
 fn connections_beyond_a_new_maximum_are_closed() {
     let process = start("", &["--shards", "4"]);
     let mut all = clients(&process, 9);

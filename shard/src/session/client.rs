@@ -231,7 +231,7 @@ impl ClientSession {
             if rest.is_empty() {
                 break (0, Flow::Next);
             }
-            if let Some(flow) = self.refuse_before_connect(exchange, rest) {
+            if let Some(flow) = self.enter_without_connect(exchange, now, rest) {
                 break (0, flow);
             }
             // By reference: moving what was parsed costs more than looking at it.

@@ -7,7 +7,9 @@ use crate::clock::Now;
 use crate::engine::{Exchange, TimerKind};
 use crate::error::{CloseReason, Quoted, Violation};
 use crate::event::{ClientLabel, What};
+use crate::ids::AccountId;
 use crate::limits::Limits;
+use crate::options::Grant;
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
 use crate::wire::info::{Info, write_info};
@@ -17,7 +19,8 @@ use super::client::{ClientSession, Flow, Halt, Phase};
 impl ClientSession {
     /// INFO, and the clocks that run from the first moment.
     pub(super) fn greet(&mut self, exchange: &mut Exchange, now: Now) {
-        let info = self.info(exchange);
+        let mut info = self.info(exchange);
+        info.auth_required &= !exchange.options.authenticator.invites();
         self.tell_info(exchange, &info);
         let limits = &exchange.options.limits;
         let (authentication, ping) = (limits.auth_timeout, limits.ping_interval);
@@ -45,6 +48,7 @@ impl ClientSession {
         let mut info = self.info(exchange);
         info.connect_info = true;
         info.remote_account = self.grant.account_name.to_string();
+        info.account_is_system = self.grant.account == AccountId::SYSTEM;
         self.tell_info(exchange, &info);
     }
 
@@ -65,17 +69,26 @@ impl ClientSession {
         self.violated(exchange, Violation::MaxConnections)
     }
 
-    /// A client that must say who it is may begin with nothing else: its first byte decides.
+    /// A client that must say who it is may begin with nothing else: its first byte decides. Where
+    /// somebody who offers nothing is let in, this is how.
     #[inline]
-    pub(super) fn refuse_before_connect(
+    pub(super) fn enter_without_connect(
         &mut self,
         exchange: &mut Exchange,
+        now: Now,
         bytes: &[u8],
     ) -> Option<Flow> {
         if self.phase != Phase::Greeted
             || matches!(bytes.first(), None | Some(b'C' | b'c'))
             || !exchange.options.authenticator.required()
         {
+            return None;
+        }
+        if let Some(grant) = exchange.options.authenticator.judge(&self.connect) {
+            if !self.subscriptions.is_empty() && !exchange.may_change_interest() {
+                return Some(Flow::Retry(Halt::Control));
+            }
+            self.enter(exchange, now, grant);
             return None;
         }
         self.report(exchange, What::Refused(None));
@@ -100,15 +113,9 @@ impl ClientSession {
             self.report(exchange, What::Refused(user));
             return self.violated(exchange, Violation::Authorization);
         };
-        exchange.set_account(self.conn, grant.account);
-        self.grant = grant;
-        self.phase = Phase::Connected;
+        self.enter(exchange, now, grant);
         self.active = now;
         self.look_early(exchange, now);
-        if first {
-            self.connected_in = Some(now.since(self.start));
-            self.relabel();
-        }
         let headers = exchange.options.info.headers && self.connect.headers;
         self.parse_limits.headers = headers;
         if let Some(outlet) = exchange.outlets.get_mut(self.conn) {
@@ -125,6 +132,21 @@ impl ClientSession {
             self.tell(exchange, encode::OK);
         }
         Flow::Next
+    }
+
+    /// It is known from now on who the client is. Nothing comes along from another account, where
+    /// it may have been while nobody had to say who he is.
+    fn enter(&mut self, exchange: &mut Exchange, now: Now, grant: Grant) {
+        if grant.account != self.grant.account {
+            self.drop_subscriptions(exchange);
+        }
+        exchange.set_account(self.conn, grant.account);
+        self.grant = grant;
+        if self.phase == Phase::Greeted {
+            self.phase = Phase::Connected;
+            self.connected_in = Some(now.since(self.start));
+            self.relabel();
+        }
     }
 
     /// Names the client in logs by what it said of itself.
@@ -189,6 +211,8 @@ impl ClientSession {
             // A user that is gone is let go without a word, as by the reference: its client comes
             // back, and is refused then.
             let ConnectOptions { user, .. } = &*self.connect;
+            let user =
+                if user.is_empty() { self.grant.user.as_deref().unwrap_or("") } else { user };
             if !user.is_empty() && !exchange.options.authenticator.knows(user) {
                 return Flow::Close(CloseReason::ClientClosed);
             }

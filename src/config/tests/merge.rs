@@ -4,8 +4,11 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use ringbus_shard::options::Authenticator as _;
+use ringbus_shard::wire::connect::ConnectOptions;
+use ringbus_shard::wire::secret::Secret;
 
 use super::*;
+use crate::auth::Accounts;
 use crate::cli::{self, Invocation, Program};
 use crate::observe::log::Destination;
 
@@ -124,16 +127,62 @@ fn limits_reach_the_shards() {
 
 #[test]
 fn credentials_of_file_and_flags_are_weighed() {
-    let auth = |config, argv| settings(config, argv).auth.auth();
-    assert!(!auth("debug: true", "").required());
-    let single = auth("authorization { user: ann, password: a }", "--pass b");
-    assert!(matches!(single, crate::auth::Auth::User(user, pass)
-        if user == "ann" && pass.expose() == "b"));
-    let token = auth("authorization { user: ann, password: a }", "--auth t");
-    assert!(matches!(token, crate::auth::Auth::Token(token) if token.expose() == "t"));
-    let several = auth("authorization { include users.conf }", "--user joe");
-    assert!(matches!(several, crate::auth::Auth::Users(users) if users.len() == 2));
-    assert!(!auth("authorization { users: [] }", "").required());
+    let admits = |config, argv, user: &str, pass: &str, token: &str| {
+        let mut accounts = Accounts::new(crate::auth::SYSTEM);
+        let auth = settings(config, argv).auth.auth(&mut accounts);
+        let secret = |text: &str| Secret::from(text.to_owned());
+        let connect = ConnectOptions {
+            user: user.to_owned(),
+            pass: secret(pass),
+            auth_token: secret(token),
+            ..ConnectOptions::default()
+        };
+        auth.judge(&connect).is_some()
+    };
+    assert!(admits("debug: true", "", "", "", ""));
+    let single = "authorization { user: ann, password: a }";
+    assert!(admits(single, "--pass b", "ann", "b", ""));
+    assert!(!admits(single, "--pass b", "ann", "a", ""));
+    assert!(admits(single, "--auth t", "", "", "t"));
+    assert!(!admits(single, "--auth t", "ann", "a", ""));
+    let several = "authorization { include users.conf }";
+    assert!(admits(several, "--user joe", "ann", "a", ""));
+    assert!(!admits(several, "--user joe", "joe", "", ""));
+    assert!(admits("authorization { users: [] }", "", "", "", ""));
+    let accounts = "accounts { A { users: [ { user: ann, password: a } ] } }";
+    assert!(admits(accounts, "--user joe", "ann", "a", ""));
+    assert!(!admits(accounts, "--user joe", "joe", "", ""));
+    assert!(admits("accounts { A {}, B { users: [] } }", "", "", "", ""));
+}
+
+#[test]
+fn who_has_no_credentials_goes_where_the_configuration_says() {
+    let account = |config: &str| {
+        let mut accounts = Accounts::new(crate::auth::SYSTEM);
+        let auth = settings(config, "").auth.auth(&mut accounts);
+        let grant = auth.judge(&ConnectOptions::default())?;
+        Some((grant.account_name.to_string(), auth.invites()))
+    };
+    let to = |account: &str, invited| Some((account.to_owned(), invited));
+    let users = "users: [ { user: ann, password: a } ]";
+    for (config, expected) in [
+        ("accounts [ A, B ]".to_owned(), to("$G", true)),
+        (format!("accounts {{ A {{ {users} }} }}"), None),
+        (format!("accounts {{ A {{ {users} }} }}, no_auth_user: ann"), to("A", true)),
+        (
+            format!("accounts {{ A {{}} }}, authorization {{ {users} }}, no_auth_user: ann"),
+            to("$G", true),
+        ),
+        // Only the system account: everybody else is a guest.
+        (format!("accounts {{ $SYS {{ {users} }} }}"), to("$G", false)),
+        ("accounts [ \"$SYS\" ]".to_owned(), to("$G", false)),
+        (format!("accounts {{ OPS {{ {users} }} }}, system_account: OPS"), to("$G", false)),
+        (format!("accounts {{ $SYS {{ {users} }} }}, authorization {{}}"), None),
+        (format!("accounts {{ $SYS {{ {users} }}, A {{}} }}"), None),
+        (format!("accounts {{ $SYS {{ {users} }} }}, no_auth_user: ann"), to("$SYS", true)),
+    ] {
+        assert_eq!(account(&config), expected, "{config}");
+    }
 }
 
 #[test]
@@ -161,7 +210,7 @@ fn the_dump_shows_every_setting_and_no_secret() {
         assert!(lines.contains(&line), "{line} is not in\n{dump}");
     }
     assert!(!dump.contains("s3cr3t"));
-    assert_eq!(lines.len(), 43, "{dump}");
+    assert_eq!(lines.len(), 45, "{dump}");
 }
 
 #[test]

@@ -94,10 +94,40 @@ fn other_credentials_are_another_judge() {
     let ann_anew = "authorization { user: ann, password: b }";
     let token = "authorization { token: t }";
     let two = "authorization { users: [ {user: ann, password: a}, {user: bob, password: b} ] }";
-    let all = [NONE, ann, ann_anew, token, two];
+    let account = "accounts { A { users: [ {user: cat, password: c} ] } }";
+    let other = "accounts { B { users: [ {user: cat, password: c} ] } }";
+    let names = "accounts [ A, B ]";
+    let system = "accounts { $SYS { users: [ {user: cat, password: c} ] } }";
+    let no_guests = "accounts { $SYS { users: [ {user: cat, password: c} ] } }, authorization {}";
+    let all = [NONE, ann, ann_anew, token, two, account, other, names, system, no_guests];
     for (old, new) in all.iter().flat_map(|old| all.iter().map(move |new| (old, new))) {
         let steps = steps(old, new);
-        let judged_anew = matches!(&*steps, [ReloadStep::Auth(_)]);
+        let judged_anew = matches!(&*steps, [ReloadStep::Auth]);
         assert!(if old == new { steps.is_empty() } else { judged_anew }, "{old} to {new}");
     }
+}
+
+#[test]
+fn the_user_of_those_who_offer_nothing_goes_only_with_its_account() {
+    let users = "accounts { A { users: [ {user: ann}, {user: bob} ] } }";
+    let with = |config: &str, user: &str| settings(&format!("{config}, no_auth_user: {user}"));
+    let refused = |old: &Settings, new: &Settings| diff(old, new).unwrap_err().to_string();
+    let prefix = "config reload not supported for no_auth_user: ";
+    let (ann, bob, nobody) = (with(users, "ann"), with(users, "bob"), settings(users));
+    assert_eq!(refused(&ann, &bob), format!("{prefix}old=\"ann\", new=\"bob\""));
+    assert_eq!(refused(&ann, &nobody), format!("{prefix}old=\"ann\", new=\"\""));
+    assert_eq!(refused(&nobody, &ann), format!("{prefix}old=\"\", new=\"ann\""));
+    let gone = settings("accounts { A { users: [ {user: bob} ] } }");
+    assert!(matches!(&*diff(&ann, &gone).unwrap(), [ReloadStep::Auth]));
+}
+
+#[test]
+fn the_system_account_keeps_its_name() {
+    let refused = |old, new| diff(&settings(old), &settings(new)).unwrap_err().to_string();
+    let (ops, usual) = ("accounts [ OPS ], system: OPS", "accounts [ OPS ]");
+    let prefix = "config reload not supported for system_account: ";
+    assert_eq!(refused(usual, ops), format!("{prefix}old=\"$SYS\", new=\"OPS\""));
+    assert_eq!(refused(ops, usual), format!("{prefix}old=\"OPS\", new=\"$SYS\""));
+    let named = "accounts { $SYS {} }, system_account: \"$SYS\"";
+    assert!(steps(named, "accounts { $SYS {} }").is_empty(), "that is its name anyway");
 }

@@ -1,6 +1,7 @@
 //! Other options while clients are connected.
 
 use super::*;
+use crate::ids::AccountId;
 
 /// Lets in who gives one of these names, whatever the password, and knows another name.
 struct Guests(&'static [&'static str], &'static str);
@@ -17,6 +18,25 @@ impl Authenticator for Guests {
 
     fn knows(&self, user: &str) -> bool {
         user == self.1
+    }
+}
+
+/// The length of a user's name is the number of the account; who has no name is let in, too.
+struct Tenants;
+
+impl Authenticator for Tenants {
+    fn required(&self) -> bool {
+        true
+    }
+
+    fn invites(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, connect: &ConnectOptions) -> Option<Grant> {
+        let length = u32::try_from(connect.user.len()).unwrap();
+        let account = AccountId::new(if length == 0 { 9 } else { length });
+        Some(Grant { account, account_name: "T".into(), user: None })
     }
 }
 
@@ -141,4 +161,40 @@ fn a_trace_begins_and_ends() {
     assert!(lines(&mut scene) >= 2);
     scene.change(|options| options.trace = false);
     assert_eq!(lines(&mut scene), 0);
+}
+
+#[test]
+fn nothing_comes_along_from_another_account() {
+    let mut scene = Scene::new(Limits::default());
+    let [connects, goes_on, stays] = [scene.open(), scene.open(), scene.open()];
+    for conn in [connects, goes_on, stays] {
+        scene.says(conn, "SUB a 1\r\n");
+        assert!(scene.hears(conn).ends_with("+OK\r\n"));
+    }
+    scene.change(|options| options.authenticator = Arc::new(Tenants));
+    scene.says(connects, "CONNECT {\"verbose\":false,\"user\":\"ann\"}\r\n");
+    scene.says(goes_on, "PING\r\n");
+    assert_eq!(scene.hears(goes_on), "PONG\r\n");
+    let publish = "PUB a 2\r\nhi\r\n";
+    for conn in [connects, goes_on] {
+        scene.says(conn, publish);
+    }
+    assert_eq!(scene.hears(connects), "");
+    assert_eq!(scene.hears(goes_on), "+OK\r\n");
+    assert_eq!(scene.hears(stays), "", "it is not yet anybody else");
+    scene.says(connects, &format!("SUB a 1\r\n{publish}"));
+    assert_eq!(scene.hears(connects), "MSG a 1 2\r\nhi\r\n");
+    assert_eq!(scene.hears(goes_on), "");
+}
+
+#[test]
+fn the_first_info_asks_for_nothing_where_everybody_is_let_in() {
+    let mut scene = Scene::with(Limits::default(), Arc::new(Tenants));
+    scene.change(|options| options.info.auth_required = true);
+    let conn = scene.open();
+    assert!(!scene.hears(conn).contains("auth_required"));
+    scene.says(conn, "CONNECT {\"verbose\":false,\"protocol\":1,\"user\":\"x\"}\r\nPING\r\n");
+    let heard = scene.hears(conn);
+    assert!(heard.contains("\"auth_required\":true"), "{heard}");
+    assert!(heard.contains("\"remote_account\":\"T\",\"acc_is_sys\":true"), "{heard}");
 }

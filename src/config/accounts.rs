@@ -1,0 +1,111 @@
+//! The `accounts` block: names, and the users of each.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use super::auth::User;
+use super::dump::quoted;
+use super::later;
+use super::problem::Spot;
+use super::reader::{Field, Found, FromField, Reader};
+use super::value::{Entry, Value};
+use crate::auth::GLOBAL;
+
+/// One of the accounts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Account {
+    /// Unique.
+    pub name: String,
+    /// In the order of the file.
+    pub users: Vec<User>,
+}
+
+/// What users of accounts have to get along with.
+pub(super) struct Others {
+    /// Names of users that are taken.
+    pub(super) names: HashSet<String>,
+    /// What to say if an account has users at all.
+    pub(super) conflicts: Vec<&'static str>,
+}
+
+/// Reads all accounts.
+pub(super) fn read(reader: &mut Reader<'_>, mut others: Others) -> Option<Found<Vec<Account>>> {
+    let report = reader.report();
+    let mut all = None;
+    for entry in reader.take(&["accounts"]) {
+        let field = Field::of(entry, report);
+        let accounts = match &entry.value {
+            Value::Map(map) => {
+                map.iter().filter_map(|entry| account(entry, field, &mut others)).collect()
+            }
+            Value::List(_) => list(field),
+            _ => field.expected("a map or a list of names").unwrap_or_default(),
+        };
+        all = Some(Found { value: accounts, at: entry.at.clone() });
+    }
+    all
+}
+
+fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Account> {
+    let report = field.report;
+    if entry.is_variable || entry.value == Value::Unresolved {
+        return None;
+    }
+    let Value::Map(map) = &entry.value else {
+        report.error(&entry.at, "Expected map entries for accounts");
+        return None;
+    };
+    if !is_free(&entry.key, &entry.at, field) {
+        return None;
+    }
+    let mut reader = Reader::new(map, report);
+    let users = User::read_all(&mut reader, &mut others.names);
+    later::refuse(&mut reader, later::ACCOUNT);
+    reader.finish();
+    let Found { value: users, at } =
+        users.unwrap_or_else(|| Found { value: Vec::new(), at: entry.at.clone() });
+    for conflict in others.conflicts.iter().filter(|_| !users.is_empty()) {
+        report.error(&at, *conflict);
+    }
+    Some(Account { name: entry.key.clone(), users })
+}
+
+/// Accounts without anything but a name.
+fn list(field: Field<'_>) -> Vec<Account> {
+    let mut names = HashSet::new();
+    let mut accounts = Vec::new();
+    for field in Vec::<Field<'_>>::read(field).unwrap_or_default() {
+        let Some(name) = String::read(field) else { continue };
+        if !is_free(&name, field.at, field) {
+            continue;
+        }
+        if names.insert(name.clone()) {
+            accounts.push(Account { name, users: Vec::new() });
+        } else {
+            field.report.error(field.at, format!("Duplicate Account Entry: {name}"));
+        }
+    }
+    accounts
+}
+
+fn is_free(name: &str, at: &Spot, field: Field<'_>) -> bool {
+    if name == GLOBAL {
+        field.report.error(at, format!("{name:?} is a Reserved Account"));
+    }
+    name != GLOBAL
+}
+
+/// As the grammar has them, passwords not shown.
+pub(super) fn shown(accounts: &[Account]) -> String {
+    let mut text = String::from("{");
+    for (index, Account { name, users }) in accounts.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        let _ = write!(text, "{separator}{}: {{", quoted(name));
+        if !users.is_empty() {
+            let _ = write!(text, "users: {}", User::shown(users));
+        }
+        text.push('}');
+    }
+    text.push('}');
+    text
+}
