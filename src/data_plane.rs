@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use ringbus_shard::io;
 use ringbus_shard::limits::Limits;
 use ringbus_shard::options::{Authenticator as _, Options};
@@ -15,6 +16,7 @@ use crate::auth::Auth;
 use crate::cli::Verbosity;
 use crate::identity::Identity;
 use crate::observe::clients::ClientLog;
+use crate::system::Note;
 
 /// Level of the stream API of the nats-server whose behaviour this is; clients decide by it what
 /// they may ask for once streams are there.
@@ -32,6 +34,8 @@ pub struct StartOptions {
     pub spin: Duration,
     /// The longest that a shard sleeps, if somebody watches whether it turns.
     pub rest: Option<Duration>,
+    /// Takes what shards have to tell besides lines for the log.
+    pub notes: Sender<Note>,
 }
 
 /// On what terms clients are served.
@@ -67,6 +71,9 @@ pub trait Running {
 
     /// For looking into the shards, from any thread.
     fn inspector(&self) -> io::Inspector;
+
+    /// For sessions of the server itself, from any thread, if there can be such.
+    fn control(&self) -> Option<io::Control>;
 
     /// How long it is ago that the slowest shard turned.
     fn slowest_turn(&self) -> Duration;
@@ -113,7 +120,7 @@ impl DataPlane for Shards {
             options: options.terms.into(),
             spin: options.spin,
             rest: options.rest,
-            events: Box::new(|_| Box::new(ClientLog)),
+            events: Box::new(move |_| Box::new(ClientLog::new(options.notes.clone()))),
         });
         running
             .map(|running| Box::new(running) as Box<dyn Running>)
@@ -160,6 +167,10 @@ impl Running for io::Running {
 
     fn inspector(&self) -> io::Inspector {
         Self::inspector(self)
+    }
+
+    fn control(&self) -> Option<io::Control> {
+        Some(Self::control(self))
     }
 
     fn slowest_turn(&self) -> Duration {

@@ -16,6 +16,7 @@
 //! | [`service`] | what the service manager is told |
 //! | [`observe`] | the log |
 //! | [`monitor`] | monitoring over HTTP, metrics, the status page |
+//! | [`system`] | system events, and requests of operators by message |
 //! | [`data_plane`] | the door to the shards |
 //!
 //! Nothing here is on the path of a message: that path is in `ringbus_shard` alone.
@@ -38,3 +39,4 @@ pub mod monitor;
 pub mod observe;
 pub mod service;
 pub mod signal;
+pub mod system;

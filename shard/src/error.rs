@@ -153,6 +153,8 @@ pub enum CloseReason {
     ServerShutdown,
     /// CONNECT asked for `no_responders` without `headers`.
     NoRespondersRequiresHeaders,
+    /// An operator sent it away.
+    Kicked,
 }
 
 impl CloseReason {
@@ -189,6 +191,7 @@ impl fmt::Display for CloseReason {
             Self::MaxControlLine => "Maximum Control Line Exceeded",
             Self::ServerShutdown => "Server Shutdown",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
+            Self::Kicked => "Kicked",
         })
     }
 }

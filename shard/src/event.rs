@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Now;
+use crate::engine::ConnectionView;
 use crate::error::{CloseReason, Violation};
-use crate::ids::{ClientId, ShardId};
+use crate::ids::{AccountId, ClientId, ShardId};
 
 /// Something worth telling an operator or a test.
 #[derive(Clone, Debug)]
@@ -28,10 +30,16 @@ pub struct ClientLabel {
 }
 
 /// What happened to a connection.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// It was accepted.
     Opened,
+    /// It said who it is, and may be.
+    Entered(Box<ConnectionView>),
+    /// It asked the server for something.
+    Asked(Box<Asked>),
+    /// It ended, having said who it is: as it was then, when that was, and why.
+    Left(Box<ConnectionView>, Now, CloseReason),
     /// It ended.
     Closed(CloseReason),
     /// It broke a rule.
@@ -50,6 +58,23 @@ pub enum What {
     Received(String),
     /// It was sent this (trace only).
     Sent(String),
+}
+
+/// A request to the server, from a client of any account.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Asked {
+    /// Where the answer is to be published.
+    pub account: AccountId,
+    /// The name of that account.
+    pub account_name: Arc<str>,
+    /// Who asks, if its client had to say.
+    pub user: Option<Arc<str>>,
+    /// What is asked.
+    pub subject: Box<[u8]>,
+    /// The subject of the answer.
+    pub reply: Box<[u8]>,
+    /// Options; at most [`ASKED_BYTES_MAX`](crate::limits::ASKED_BYTES_MAX).
+    pub body: Box<[u8]>,
 }
 
 /// Where a shard reports what happened. Called on the shard: it must not block.

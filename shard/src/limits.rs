@@ -98,6 +98,12 @@ pub const CLOSED_SUBSCRIPTIONS_MAX: usize = 64;
 /// Longest prefix of unreadable input shown in a log line.
 pub const SNIPPET_BYTES: usize = 32;
 
+/// Options of a request to the server that any client may make; longer ones are not answered.
+pub const ASKED_BYTES_MAX: usize = 4 << 10;
+
+/// Largest message that the server itself publishes: a page with all connections there may be.
+pub const INTERNAL_PAYLOAD_MAX: usize = 64 << 20;
+
 /// First PING of a client, ahead of the regular interval, so that its round trip is known early.
 pub const FIRST_PING: Duration = Duration::from_secs(2);
 

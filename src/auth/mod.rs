@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq};
 
+use ringbus_shard::ids::AccountId;
 use ringbus_shard::options::{Authenticator, Grant};
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
@@ -140,6 +141,13 @@ impl Auth {
     #[must_use]
     pub fn system_account(&self) -> &str {
         &self.system
+    }
+
+    /// What the server itself is in the system account.
+    #[must_use]
+    pub fn server(&self) -> Grant {
+        let account_name = Arc::clone(&self.system);
+        Grant { account: AccountId::SYSTEM, account_name, user: None }
     }
 }
 

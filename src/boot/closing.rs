@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ringbus_shard::io::{Inspector, Stuck};
+use ringbus_shard::io::{Control, Inspector, Stuck};
 
 use crate::data_plane::{DataPlane, Running, StartError, StartOptions, Terms};
 
@@ -43,6 +43,10 @@ impl DataPlane for Closing {
 impl Running for ClosingRuns {
     fn inspector(&self) -> Inspector {
         Inspector::default()
+    }
+
+    fn control(&self) -> Option<Control> {
+        None
     }
 
     fn slowest_turn(&self) -> Duration {

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
 use ringbus_shard::limits::CLOSE_FLUSH;
 use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
@@ -32,6 +33,7 @@ use crate::monitor::{self, Door, Facts, SharedFacts};
 use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
+use crate::system::{self, NOTES_MAX, Reload, System};
 
 use self::lame_duck::{LameDuck, Step, Timing};
 
@@ -192,8 +194,12 @@ struct Live {
     running: Box<dyn Running>,
     monitor: Option<monitor::http::Server>,
     ports_file: Option<PortsFile>,
-    /// What monitoring says, if there is monitoring.
-    facts: Option<SharedFacts>,
+    /// What monitoring says.
+    facts: SharedFacts,
+    /// Speaks for the server in the system account.
+    system: Option<System>,
+    /// Operators who want the configuration read again, and wait for the outcome.
+    asked_to_reload: Reload,
     /// What clients are told.
     identity: Identity,
     /// Who may connect.
@@ -261,8 +267,10 @@ impl Server<'_> {
         let door = self.monitoring()?;
         let (listener, endpoint) = self.listen(&mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
-        let facts = door.as_ref().map(|door| self.facts(&identity, &auth, &door.endpoint));
-        let facts = facts.map(SharedFacts::new);
+        let nowhere = Endpoint { host: String::new(), port: 0 };
+        let watched_at = door.as_ref().map_or(nowhere, |door| door.endpoint.clone());
+        let facts = SharedFacts::new(self.facts(&identity, &auth, &watched_at));
+        let (notes, noted) = bounded(NOTES_MAX);
         let running = self
             .plane
             .start(StartOptions {
@@ -271,20 +279,27 @@ impl Server<'_> {
                 terms: self.terms(&identity, &auth),
                 spin: self.plan.spin.unwrap_or_default(),
                 rest: self.service.rest(),
+                notes,
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
         let watched = door.as_ref().and_then(|door| door.local_addr().ok());
-        let monitor = match (door, facts.clone()) {
-            (Some(door), Some(facts)) => Some(
-                door.serve(facts, running.inspector())
-                    .map_err(|error| format!("Can't start monitoring: {error}"))?,
-            ),
-            _ => None,
-        };
+        let endpoints = monitor::endpoints(facts.clone(), running.inspector());
+        let monitor = door
+            .map(|door| door.serve(Arc::clone(&endpoints)))
+            .transpose()
+            .map_err(|error| format!("Can't start monitoring: {error}"))?;
+        let reload = Reload::default();
+        let system = running
+            .control()
+            .map(|control| system::start(auth.server(), control, endpoints, noted, &reload))
+            .transpose()
+            .map_err(|error| format!("Can't start system events: {error}"))?;
         let ports_file = self.write_ports(local, watched);
         Ok(Live {
             running,
             monitor,
+            system,
+            asked_to_reload: reload,
             ports_file,
             facts,
             identity,
@@ -434,6 +449,9 @@ impl Server<'_> {
                 let timing = self.plan.lame_duck.unwrap_or(Timing { grace, duration });
                 self.service.stopping("Lame duck: clients move away", timing.duration);
                 live.running.lame_duck();
+                if let Some(system) = &live.system {
+                    system.lame_duck();
+                }
                 let clients = live.running.connections();
                 live.lame_duck = Some(LameDuck::begin(timing, clients, Instant::now()));
             }
@@ -461,6 +479,9 @@ impl Server<'_> {
         self.service.stopping("Closing connections", CLOSE_FLUSH);
         if let Some(monitor) = live.monitor {
             monitor.stop();
+        }
+        if let Some(system) = live.system {
+            system.stop();
         }
         live.running.stop(CLOSE_FLUSH);
         if let Some(Err(line)) = live.ports_file.map(|file| file.remove()) {

@@ -22,11 +22,13 @@ use crate::observe::log;
 impl Server<'_> {
     /// Reads the file again and does what follows from it; else says why not, and nothing changes.
     pub(super) fn reload(&mut self, live: &mut Live) {
-        if let Err(problems) = self.try_reload(live) {
+        let outcome = self.try_reload(live);
+        if let Err(problems) = &outcome {
             for problem in problems.lines() {
                 error!("Failed to reload server configuration: {problem}");
             }
         }
+        live.asked_to_reload.answer(&outcome);
     }
 
     fn try_reload(&mut self, live: &mut Live) -> Result<(), String> {
@@ -59,10 +61,8 @@ impl Server<'_> {
         for step in &steps {
             say(step, &old, &self.plan.settings);
         }
-        if let Some(facts) = &live.facts {
-            let new = self.facts(&live.identity, &live.auth, &facts.get().endpoint);
-            facts.set(Facts { loaded: Some(Timestamp::now()), ..new });
-        }
+        let new = self.facts(&live.identity, &live.auth, &live.facts.get().endpoint);
+        live.facts.set(Facts { loaded: Some(Timestamp::now()), ..new });
         if let Some(sink) = sink {
             self.log.switch(sink);
         }

@@ -1,28 +1,37 @@
-//! `/accountz` and `/accstatz`: the accounts there are, which is one for clients and the one that
-//! the server keeps for itself.
+//! `/accountz` and `/accstatz`: the accounts there are, and what their clients have sent and been
+//! sent.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use ringbus_shard::engine::Tally;
+use ringbus_shard::ids::AccountId;
 use serde::Serialize;
 
-use super::endpoints::{Endpoints, GLOBAL, Refusal, SYSTEM};
+use crate::auth::Account;
+
+use super::endpoints::{Endpoints, Refusal, all};
 use super::query::Query;
 use super::subsz::{IndexStats, index_stats};
-use super::varz::{Totals, totals};
+
+/// Places for connections that are looked at in one turn of a shard.
+const PLACES: usize = 64;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Accountz {
+pub(crate) struct Accountz {
     server_id: String,
     now: Timestamp,
-    system_account: &'static str,
+    system_account: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    accounts: Vec<&'static str>,
+    accounts: Vec<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account_detail: Option<AccountDetail>,
 }
 
+/// One account.
 #[derive(Debug, Serialize)]
-struct AccountDetail {
-    account_name: &'static str,
+pub(crate) struct AccountDetail {
+    account_name: Arc<str>,
     update_time: Timestamp,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_system: bool,
@@ -32,63 +41,101 @@ struct AccountDetail {
     leafnode_connections: u64,
     client_connections: u64,
     subscriptions: usize,
-    name_tag: &'static str,
+    name_tag: Arc<str>,
     sublist_stats: IndexStats,
 }
 
-/// The account of that name.
-fn known(name: &str) -> Option<&'static str> {
-    [SYSTEM, GLOBAL].into_iter().find(|known| *known == name)
-}
-
 pub(super) fn accountz(endpoints: &Endpoints, query: &Query) -> Result<Accountz, Refusal> {
+    let facts = endpoints.facts();
     let wanted = query.text("acc");
     let mut answer = Accountz {
         server_id: endpoints.id(),
         now: Timestamp::now(),
-        system_account: SYSTEM,
+        system_account: facts.system_account.clone(),
         accounts: Vec::new(),
         account_detail: None,
     };
     if wanted.is_empty() {
-        answer.accounts = vec![SYSTEM, GLOBAL];
+        answer.accounts = facts.accounts.iter().map(|account| Arc::clone(&account.name)).collect();
         return Ok(answer);
     }
-    let name =
-        known(wanted).ok_or_else(|| Refusal::Bad(format!("Account {wanted} does not exist")))?;
-    let is_system = name == SYSTEM;
-    let (totals, sublist_stats) = if is_system {
-        (Totals::default(), IndexStats::default())
-    } else {
-        (totals(endpoints)?, index_stats(endpoints)?)
-    };
-    answer.account_detail = Some(AccountDetail {
-        account_name: name,
-        update_time: endpoints.started,
-        is_system,
+    answer.account_detail = Some(account_detail(endpoints, wanted)?);
+    Ok(answer)
+}
+
+/// The account with that name.
+pub(super) fn known(endpoints: &Endpoints, name: &str) -> Result<Account, Refusal> {
+    let facts = endpoints.facts();
+    let account = facts.accounts.iter().find(|account| &*account.name == name);
+    account.cloned().ok_or_else(|| Refusal::Bad(format!("Account {name} does not exist")))
+}
+
+/// What there is to say of one account.
+pub(super) fn account_detail(
+    endpoints: &Endpoints,
+    wanted: &str,
+) -> Result<AccountDetail, Refusal> {
+    let Account { name, id } = known(endpoints, wanted)?;
+    let mut tally = Tally::default();
+    for (account, its) in tallies(endpoints)? {
+        if account.id == id {
+            tally = its;
+        }
+    }
+    Ok(AccountDetail {
+        account_name: Arc::clone(&name),
+        update_time: endpoints.facts().loaded.unwrap_or(endpoints.started),
+        is_system: id == AccountId::SYSTEM,
         expired: false,
         complete: true,
         jetstream_enabled: false,
         leafnode_connections: 0,
-        client_connections: totals.connections(),
-        subscriptions: totals.subscriptions,
+        client_connections: tally.connections,
+        subscriptions: tally.subscriptions,
         name_tag: name,
-        sublist_stats,
+        sublist_stats: index_stats(endpoints, Some(id))?,
+    })
+}
+
+/// What the clients of each account have sent and been sent, those that have gone included.
+pub(super) fn tallies(endpoints: &Endpoints) -> Result<Vec<(Account, Tally)>, Refusal> {
+    let facts = endpoints.facts();
+    let accounts: Vec<AccountId> = facts.accounts.iter().map(|account| account.id).collect();
+    let slices = endpoints.inspector.gather(move |sight, from| {
+        let gone = &sight.shard.exchange().tallies;
+        let kept = |id| if from == 0 { gone.of(id) } else { Tally::default() };
+        let mut tallies: Vec<Tally> = accounts.iter().map(|id| kept(*id)).collect();
+        for seen in sight.shard.sightings(from..from.saturating_add(PLACES)) {
+            let index = accounts.iter().position(|id| *id == seen.account_id());
+            if let Some(tally) = index.and_then(|index| tallies.get_mut(index)) {
+                tally.see(&seen);
+            }
+        }
+        let next = from.saturating_add(PLACES);
+        (tallies, (next < sight.shard.places()).then_some(next))
     });
-    Ok(answer)
+    let mut sums: Vec<(Account, Tally)> =
+        facts.accounts.iter().map(|account| (account.clone(), Tally::default())).collect();
+    for slice in all(slices)?.iter().flatten() {
+        for ((_, sum), part) in sums.iter_mut().zip(slice) {
+            sum.add(part);
+        }
+    }
+    Ok(sums)
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Accstatz {
+pub(crate) struct Accstatz {
     server_id: String,
     now: Timestamp,
     account_statz: Vec<AccountStat>,
 }
 
-#[derive(Debug, Serialize)]
-struct AccountStat {
-    acc: &'static str,
-    name: &'static str,
+/// The figures of one account.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AccountStat {
+    acc: Arc<str>,
+    name: Arc<str>,
     conns: u64,
     leafnodes: u64,
     total_conns: u64,
@@ -98,7 +145,7 @@ struct AccountStat {
     slow_consumers: u64,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Flow {
     msgs: u64,
     bytes: u64,
@@ -107,33 +154,55 @@ struct Flow {
     leafs: Count,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Count {
     msgs: u64,
     bytes: u64,
 }
 
-pub(super) fn accstatz(endpoints: &Endpoints, query: &Query) -> Result<Accstatz, Refusal> {
-    let unused = query.switch("unused")?;
-    let accounts = [(SYSTEM, Totals::default()), (GLOBAL, totals(endpoints)?)];
-    let stat = |(name, totals): (&'static str, Totals)| {
-        let Totals { stats, traffic, .. } = totals;
-        AccountStat {
-            acc: name,
-            name,
-            conns: totals.connections(),
+impl AccountStat {
+    pub(super) fn new(name: &Arc<str>, tally: &Tally) -> Self {
+        Self {
+            acc: Arc::clone(name),
+            name: Arc::clone(name),
+            conns: tally.connections,
             leafnodes: 0,
-            total_conns: totals.connections(),
-            num_subscriptions: totals.subscriptions,
-            sent: Flow { msgs: traffic.out_msgs, bytes: traffic.out_bytes, ..Flow::default() },
-            received: Flow { msgs: stats.in_msgs, bytes: stats.in_bytes, ..Flow::default() },
-            slow_consumers: stats.slow_pending + stats.slow_deadline,
+            total_conns: tally.connections,
+            num_subscriptions: tally.subscriptions,
+            sent: Flow { msgs: tally.out_msgs, bytes: tally.out_bytes, ..Flow::default() },
+            received: Flow { msgs: tally.in_msgs, bytes: tally.in_bytes, ..Flow::default() },
+            slow_consumers: tally.slow_consumers,
         }
-    };
-    let shown = accounts.into_iter().map(stat).filter(|account| unused || account.conns > 0);
+    }
+
+    /// Whose figures these are.
+    pub(crate) fn account(&self) -> &Arc<str> {
+        &self.acc
+    }
+}
+
+/// The figures of these accounts, or of all that have clients.
+pub(super) fn stats(
+    endpoints: &Endpoints,
+    unused: bool,
+    wanted: &[String],
+) -> Result<Vec<AccountStat>, Refusal> {
+    let tallies = tallies(endpoints)?;
+    let shown = tallies.iter().filter(|(account, tally)| {
+        let named = wanted.iter().any(|name| **name == *account.name);
+        (wanted.is_empty() || named) && (unused || tally.connections > 0)
+    });
+    Ok(shown.map(|(account, tally)| AccountStat::new(&account.name, tally)).collect())
+}
+
+pub(super) fn accstatz(
+    endpoints: &Endpoints,
+    unused: bool,
+    wanted: &[String],
+) -> Result<Accstatz, Refusal> {
     Ok(Accstatz {
         server_id: endpoints.id(),
         now: Timestamp::now(),
-        account_statz: shown.collect(),
+        account_statz: stats(endpoints, unused, wanted)?,
     })
 }

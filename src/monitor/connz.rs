@@ -13,7 +13,9 @@ use ringbus_shard::engine::{ClosedView, ConnectionView, Sighting, SubscriptionVi
 use ringbus_shard::ids::ConnId;
 use serde::Serialize;
 
-use super::endpoints::{Endpoints, GLOBAL, Refusal, SYSTEM, all};
+use crate::auth::GLOBAL;
+
+use super::endpoints::{Endpoints, Refusal, all};
 use super::query::{Query, Subscriptions};
 use super::subsz::{SLOTS, SubDetail, is_zero, next_slots, page};
 use super::time::{round_trip, uptime};
@@ -327,7 +329,8 @@ pub(super) fn connz(endpoints: &Endpoints, query: &Query) -> Result<Connz, Refus
         limit: wish.limit,
         connections: Some(Vec::new()),
     };
-    if ![GLOBAL, SYSTEM, ""].contains(&wish.account.as_str()) {
+    let mut accounts = endpoints.facts().accounts.clone().into_iter();
+    if !wish.account.is_empty() && accounts.all(|account| *account.name != *wish.account) {
         // The reference stops before it has filled in more.
         return Ok(Connz { server_id: String::new(), connections: None, ..connz });
     }
@@ -453,7 +456,7 @@ fn describe(
             info.reason = reason.to_string();
             // The reference names the account here, and not with open connections.
             for detail in &mut info.subscriptions_list_detail {
-                detail.in_account(GLOBAL);
+                detail.in_account(&connection.account);
             }
             Some(info)
         }

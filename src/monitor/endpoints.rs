@@ -18,22 +18,25 @@ use super::{
     subsz, varz,
 };
 
-/// Name of the account that clients are in.
-pub(super) const GLOBAL: &str = "$G";
-
-/// Name of the account that the server keeps for itself.
-pub(super) const SYSTEM: &str = "$SYS";
-
 /// Entries of one page of a list, whatever is asked for: as many as there may be connections.
 pub(super) const PAGE_MAX: usize = 64 << 10;
 
 /// Why a request has no answer.
 #[derive(Clone, Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The client asked for something that makes no sense.
     Bad(String),
     /// A shard is in no state to tell.
     Stuck(Stuck),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bad(why) => f.write_str(why),
+            Self::Stuck(stuck) => write!(f, "{stuck}"),
+        }
+    }
 }
 
 impl From<BadQuery> for Refusal {
@@ -58,7 +61,7 @@ impl From<Refusal> for Response {
 }
 
 /// All endpoints of one server.
-pub(super) struct Endpoints {
+pub(crate) struct Endpoints {
     /// Replaced as a whole when the configuration is read again.
     facts: SharedFacts,
     pub(super) inspector: Inspector,
@@ -133,7 +136,7 @@ impl Endpoints {
     }
 
     /// What holds at this moment.
-    pub(super) fn facts(&self) -> Arc<Facts> {
+    pub(crate) fn facts(&self) -> Arc<Facts> {
         self.facts.get()
     }
 
@@ -158,7 +161,7 @@ impl Endpoints {
             "/ipqueuesz" => Response::json(200, json::pretty(&absent::ipqueuesz(query)?, "   ")),
             "/raftz" => absent::raftz(),
             "/accountz" => pretty(&accounts::accountz(self, query)?),
-            "/accstatz" => pretty(&accounts::accstatz(self, query)?),
+            "/accstatz" => pretty(&accounts::accstatz(self, query.switch("unused")?, &[])?),
             "/shardz" => pretty(&shardz::shardz(self)?),
             "/healthz" => health::healthz(self, query)?,
             "/metrics" => metrics::metrics(self, request)?,

@@ -8,23 +8,41 @@ use super::http::response::Response;
 use super::json;
 use super::query::Query;
 
-#[derive(Debug, Serialize)]
-struct Health {
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Health {
     status: &'static str,
+    /// Told in the answer where there is no status of HTTP to tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_code: Option<u16>,
     #[serde(skip_serializing_if = "String::is_empty")]
     error: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<HealthError>,
+    #[serde(skip)]
+    code: u16,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct HealthError {
     #[serde(rename = "type")]
     kind: &'static str,
     error: String,
 }
 
+impl Health {
+    /// As it is told by message.
+    pub(super) fn by_message(self) -> Self {
+        Self { status_code: Some(self.code), ..self }
+    }
+}
+
 pub(super) fn healthz(endpoints: &Endpoints, query: &Query) -> Result<Response, Refusal> {
+    let health = health(endpoints, query)?;
+    Ok(Response::json(health.code, json::compact(&health)))
+}
+
+pub(super) fn health(endpoints: &Endpoints, query: &Query) -> Result<Health, Refusal> {
     for name in ["js-enabled", "js-enabled-only", "js-server-only", "js-meta-only"] {
         query.switch(name)?;
     }
@@ -47,8 +65,8 @@ pub(super) fn healthz(endpoints: &Endpoints, query: &Query) -> Result<Response, 
         (false, true) => (String::new(), vec![HealthError { kind, error }]),
         (false, false) => (error, Vec::new()),
     };
-    let health = Health { status: if ok { "ok" } else { "error" }, error, errors };
-    Ok(Response::json(status, json::compact(&health)))
+    let status_text = if ok { "ok" } else { "error" };
+    Ok(Health { status: status_text, status_code: None, error, errors, code: status })
 }
 
 fn first_stuck(endpoints: &Endpoints) -> Option<Stuck> {

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`http`] | a small HTTP server on threads of its own |
 //! | `endpoints.rs` | from a path to its answer; requests counted |
+//! | `answers.rs` | the same figures for those who ask by message |
 //! | `varz.rs`, `connz.rs`, `subsz.rs`, `accounts.rs`, `shardz.rs` | what is there, as JSON |
 //! | `absent.rs` | features that are not there, as the reference shows them switched off |
 //! | `health.rs` | whether every shard answers |
@@ -18,6 +19,7 @@
 
 mod absent;
 mod accounts;
+pub(crate) mod answers;
 mod connz;
 mod endpoints;
 mod health;
@@ -44,6 +46,7 @@ use ringbus_shard::io::Inspector;
 use ringbus_shard::limits::Limits;
 use tracing::info;
 
+use self::answers::Endpoints;
 pub(crate) use self::time::round_trip;
 use crate::auth::Account;
 use crate::identity::Identity;
@@ -62,7 +65,7 @@ pub struct Facts {
     pub accounts: Vec<Account>,
     /// What the system account is called.
     pub system_account: String,
-    /// Where monitoring listens.
+    /// Where monitoring listens; nowhere with port 0.
     pub endpoint: Endpoint,
     /// In front of every path; empty, or with a slash before it and none behind.
     pub base_path: String,
@@ -142,10 +145,14 @@ impl Door {
     ///
     /// # Errors
     /// Returns the system's error if it has no thread to give.
-    pub fn serve(self, facts: SharedFacts, inspector: Inspector) -> io::Result<http::Server> {
-        let endpoints = endpoints::Endpoints::new(facts, inspector);
+    pub(crate) fn serve(self, endpoints: Arc<Endpoints>) -> io::Result<http::Server> {
         http::Server::start(self.listener, Box::new(endpoints))
     }
+}
+
+/// All that monitoring has to say, over HTTP and by message.
+pub(crate) fn endpoints(facts: SharedFacts, inspector: Inspector) -> Arc<Endpoints> {
+    Arc::new(Endpoints::new(facts, inspector))
 }
 
 /// A base path as it is put in front of others: `/a/b`, or nothing.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::http::response::Response;
 
@@ -105,9 +105,9 @@ pub(super) fn threads() -> String {
 
 /// What tools expect of a Go process, as far as it means something here. The command line may hold
 /// secrets, so only its first word is shown.
-pub(super) fn vars(program: &str) -> Response {
+pub(super) fn variables(program: &str) -> Value {
     let (resident, reserved) = (resident_bytes(), status("VmSize:"));
-    let body = json!({
+    json!({
         "cmdline": [program],
         "memstats": {
             "Alloc": resident,
@@ -117,8 +117,13 @@ pub(super) fn vars(program: &str) -> Response {
             "StackSys": status("VmStk:"),
             "NumGC": 0,
         },
-    });
-    Response::of("application/json; charset=utf-8", super::json::pretty(&body, ""))
+    })
+}
+
+/// The same over HTTP.
+pub(super) fn vars(program: &str) -> Response {
+    let body = super::json::pretty(&variables(program), "");
+    Response::of("application/json; charset=utf-8", body)
 }
 
 #[cfg(test)]

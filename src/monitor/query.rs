@@ -23,6 +23,18 @@ impl Query {
         Self(parts.filter_map(pair).collect())
     }
 
+    /// These options.
+    #[must_use]
+    pub fn of(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
+    /// This option has this value now.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The value of an option; empty if it was not given.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {

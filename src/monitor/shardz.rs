@@ -40,7 +40,7 @@ pub(super) fn snapshots(endpoints: &Endpoints) -> Result<Vec<Snapshot>, Refusal>
             stats: sight.shard.stats(),
             traffic: sight.shard.exchange().outlets.traffic(),
             index: exchange.interest.counters(),
-            subscriptions: exchange.subscriptions.len(),
+            subscriptions: sight.shard.subscriptions(),
             patterns: exchange.interest.patterns(),
             cache_entries: exchange.interest.cache_entries(),
             cache_bytes: exchange.interest.cache_bytes(),

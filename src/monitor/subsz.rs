@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ringbus_shard::engine::{Subscription, SubscriptionView};
-use ringbus_shard::ids::ClientId;
+use ringbus_shard::ids::{AccountId, ClientId};
 use ringbus_shard::io::Sight;
 use ringbus_shard::subject;
 use serde::Serialize;
 
-use super::endpoints::{Endpoints, GLOBAL, PAGE_MAX, Refusal, all};
+use super::endpoints::{Endpoints, PAGE_MAX, Refusal, all};
 use super::query::Query;
 
 /// Slots of the table of subscriptions that are looked at in one turn of a shard.
@@ -22,7 +22,7 @@ pub(super) const SLOTS: usize = 1024;
 pub(super) const PAGE: usize = 1024;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Subsz {
+pub(crate) struct Subsz {
     server_id: String,
     now: Timestamp,
     #[serde(flatten)]
@@ -51,10 +51,10 @@ pub(super) struct IndexStats {
 /// One subscription.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct SubDetail {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    account: &'static str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    account_tag: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_tag: Option<Arc<str>>,
     subject: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     qgroup: String,
@@ -75,8 +75,8 @@ impl SubDetail {
     pub(super) fn new(view: &SubscriptionView, cid: ClientId) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
-            account: "",
-            account_tag: "",
+            account: None,
+            account_tag: None,
             subject: text(&view.pattern),
             qgroup: view.queue.as_deref().map(text).unwrap_or_default(),
             sid: text(&view.sid),
@@ -87,9 +87,9 @@ impl SubDetail {
     }
 
     /// As it is listed where accounts mix.
-    pub(super) fn in_account(&mut self, account: &'static str) {
-        self.account = account;
-        self.account_tag = account;
+    pub(super) fn in_account(&mut self, account: &Arc<str>) {
+        self.account = Some(Arc::clone(account));
+        self.account_tag = Some(Arc::clone(account));
     }
 }
 
@@ -102,10 +102,19 @@ pub(super) fn page(query: &Query) -> Result<(usize, usize), Refusal> {
     Ok((offset, if limit == 0 { PAGE } else { limit.min(PAGE_MAX) }))
 }
 
-pub(super) fn index_stats(endpoints: &Endpoints) -> Result<IndexStats, Refusal> {
+/// Of the whole index; of one account, only how many subscriptions it has: accounts share the rest.
+pub(super) fn index_stats(
+    endpoints: &Endpoints,
+    account: Option<AccountId>,
+) -> Result<IndexStats, Refusal> {
+    if let Some(account) = account {
+        let wish = Wish { account: Some(account), test: Arc::new([]) };
+        let num_subscriptions = parts(endpoints, &wish, 0, 0)?.0;
+        return Ok(IndexStats { num_subscriptions, ..IndexStats::default() });
+    }
     let shards = endpoints.inspector.inspect(|sight| {
         let interest = &sight.shard.exchange().interest;
-        (interest.subscriptions(), interest.cache_entries(), interest.counters())
+        (sight.shard.subscriptions(), interest.cache_entries(), interest.counters())
     });
     let (mut sum, mut misses) = (IndexStats::default(), 0);
     for (subscriptions, cached, counters) in all(shards)? {
@@ -133,13 +142,24 @@ pub(super) fn subsz(endpoints: &Endpoints, query: &Query) -> Result<Subsz, Refus
         let why = format!("invalid test subject, must be valid publish subject: {test}");
         return Err(Refusal::Bad(why));
     }
-    let account = query.text("acc");
-    let ours = account.is_empty() || account == GLOBAL;
-    let index = if ours { index_stats(endpoints)? } else { IndexStats::default() };
-    let (total, subscriptions_list) = if listed && ours {
-        list(endpoints, test.as_bytes(), offset, limit)?
-    } else {
-        (0, Vec::new())
+    let facts = endpoints.facts();
+    let named = |name: &str| facts.accounts.iter().find(|account| *account.name == *name);
+    let (index, total, subscriptions_list) = match query.text("acc") {
+        "" => {
+            let index = index_stats(endpoints, None)?;
+            let wish = Wish { account: None, test: test.as_bytes().into() };
+            let (total, listed) = list(endpoints, listed, &wish, offset, limit)?;
+            (index, total, listed)
+        }
+        name => match named(name) {
+            None => (IndexStats::default(), 0, Vec::new()),
+            Some(account) => {
+                let index = index_stats(endpoints, Some(account.id))?;
+                let wish = Wish { account: Some(account.id), test: test.as_bytes().into() };
+                let (total, listed) = list(endpoints, listed, &wish, offset, limit)?;
+                (index, total, listed)
+            }
+        },
     };
     Ok(Subsz {
         server_id: endpoints.id(),
@@ -160,14 +180,31 @@ struct Part {
     take: usize,
 }
 
+/// Which subscriptions are wanted.
+#[derive(Clone, Debug)]
+struct Wish {
+    /// Of that account, or of all.
+    account: Option<AccountId>,
+    /// That match this subject, if it is not empty.
+    test: Arc<[u8]>,
+}
+
+impl Wish {
+    fn wants(&self, sight: &Sight<'_>, subscription: &Subscription) -> bool {
+        self.account.is_none_or(|account| account == subscription.account)
+            && (self.test.is_empty() || subject::matches(&subscription.pattern, &self.test))
+            && !sight.shard.is_internal(subscription.conn)
+    }
+}
+
 fn wanted<'a>(
     sight: &'a Sight<'_>,
     begin: usize,
-    test: &'a [u8],
+    wish: &'a Wish,
 ) -> impl Iterator<Item = &'a Subscription> {
     let slots = begin..begin.saturating_add(SLOTS);
     let subscriptions = sight.shard.exchange().subscriptions.in_slots(slots);
-    subscriptions.filter(move |s| test.is_empty() || subject::matches(&s.pattern, test))
+    subscriptions.filter(|subscription| wish.wants(sight, subscription))
 }
 
 /// The next part of the table, if there is one.
@@ -176,16 +213,16 @@ pub(super) fn next_slots(sight: &Sight<'_>, begin: usize) -> Option<usize> {
     (next < sight.shard.exchange().subscriptions.slots()).then_some(next)
 }
 
-fn list(
+/// How many are wanted, and for each shard the parts of its table that the page shows.
+fn parts(
     endpoints: &Endpoints,
-    test: &[u8],
+    wish: &Wish,
     offset: usize,
     limit: usize,
-) -> Result<(usize, Vec<SubDetail>), Refusal> {
-    let test: Arc<[u8]> = test.into();
-    let tested = Arc::clone(&test);
+) -> Result<(usize, Vec<Vec<Part>>), Refusal> {
+    let counted = wish.clone();
     let counts = endpoints.inspector.gather(move |sight, begin| {
-        let count = wanted(sight, begin, &tested).count();
+        let count = wanted(sight, begin, &counted).count();
         ((begin, count), next_slots(sight, begin))
     });
     let mut total = 0;
@@ -203,19 +240,44 @@ fn list(
         }
         parts.push(of_shard);
     }
-    let parts = Arc::new(parts);
+    Ok((total, parts))
+}
+
+/// How many are wanted, and those of the page; nothing if no list was asked for.
+fn list(
+    endpoints: &Endpoints,
+    listed: bool,
+    wish: &Wish,
+    offset: usize,
+    limit: usize,
+) -> Result<(usize, Vec<SubDetail>), Refusal> {
+    if !listed {
+        return Ok((0, Vec::new()));
+    }
+    let (total, parts) = parts(endpoints, wish, offset, limit)?;
+    let (parts, wish) = (Arc::new(parts), wish.clone());
     let found = endpoints.inspector.gather(move |sight, step| {
         let parts = parts.get(sight.me.index()).map_or(&[][..], Vec::as_slice);
         let Some(part) = parts.get(step) else { return (Vec::new(), None) };
-        let mut seen = wanted(sight, part.begin, &test).skip(part.skip).take(part.take);
+        let mut seen = wanted(sight, part.begin, &wish).skip(part.skip).take(part.take);
         let detail = |subscription: &Subscription| {
-            let cid = sight.shard.sighting(subscription.conn)?.cid();
-            let mut detail = SubDetail::new(&subscription.into(), cid);
-            detail.in_account(GLOBAL);
+            let holder = sight.shard.sighting(subscription.conn)?;
+            let mut detail = SubDetail::new(&subscription.into(), holder.cid());
+            detail.in_account(holder.account());
             Some(detail)
         };
         let details: Vec<_> = seen.by_ref().filter_map(detail).collect();
         (details, (step + 1 < parts.len()).then_some(step + 1))
     });
     Ok((total, all(found)?.into_iter().flatten().flatten().collect()))
+}
+
+/// How many subscriptions of an account match a subject.
+pub(super) fn matching(
+    endpoints: &Endpoints,
+    account: AccountId,
+    subject: &str,
+) -> Result<usize, Refusal> {
+    let wish = Wish { account: Some(account), test: subject.as_bytes().into() };
+    Ok(parts(endpoints, &wish, 0, 0)?.0)
 }

@@ -14,8 +14,12 @@ use super::process;
 use super::time::uptime;
 
 /// Switches of nats-server, all for JetStream.
-const FEATURES: [&str; 4] =
-    ["js_ack_fc_v2", "js_api_reply_v2", "js_raft_delete_range", "js_snapshot_sources"];
+pub(super) const FEATURES: [(&str, bool); 4] = [
+    ("js_ack_fc_v2", false),
+    ("js_api_reply_v2", false),
+    ("js_raft_delete_range", true),
+    ("js_snapshot_sources", false),
+];
 
 /// An object without members: a feature that is off.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -131,7 +135,7 @@ impl Totals {
 
 pub(super) fn totals(endpoints: &Endpoints) -> Result<Totals, Refusal> {
     let shards = endpoints.inspector.inspect(|sight| {
-        let subscriptions = sight.shard.exchange().subscriptions.len();
+        let subscriptions = sight.shard.subscriptions();
         (sight.shard.stats(), sight.shard.exchange().outlets.traffic(), subscriptions)
     });
     let mut sum = Totals::default();
@@ -231,7 +235,7 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         config_digest: facts.config_digest.clone(),
         tags: facts.tags.clone(),
         metadata: facts.metadata.clone(),
-        feature_flags: FEATURES.map(|name| (name, false)).into(),
+        feature_flags: FEATURES.into(),
         system_account: facts.system_account.clone(),
         slow_consumer_stats: ByKind { clients: slow, ..ByKind::default() },
         stale_connection_stats: ByKind { clients: stats.stale, ..ByKind::default() },

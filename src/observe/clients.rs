@@ -3,21 +3,47 @@
 
 use std::time::Duration;
 
+use crossbeam_channel::{Sender, TrySendError};
 use ringbus_shard::error::{CloseReason, Quoted, Violation};
 use ringbus_shard::event::{ClientLabel, Event, EventSink, What};
 use ringbus_shard::ids::ShardId;
-use tracing::{debug, error, info, trace};
+use tracing::{debug, error, info, trace, warn};
 
 use super::log::FATAL;
+use crate::system::Note;
 
-/// Writes the events of one shard to the log.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ClientLog;
+/// Writes the events of one shard to the log, and hands on those that go further.
+#[derive(Clone, Debug)]
+pub struct ClientLog {
+    notes: Sender<Note>,
+    /// The last note found no room.
+    overrun: bool,
+}
+
+impl ClientLog {
+    /// With whoever takes the notes.
+    #[must_use]
+    pub fn new(notes: Sender<Note>) -> Self {
+        Self { notes, overrun: false }
+    }
+
+    /// A shard waits for nobody: what finds no room is lost, and that is said once.
+    fn hand_on(&mut self, note: Note) {
+        let full = matches!(self.notes.try_send(note), Err(TrySendError::Full(_)));
+        if full && !self.overrun {
+            warn!("More happens to clients than system events can tell: some are left out");
+        }
+        self.overrun = full;
+    }
+}
 
 impl EventSink for ClientLog {
     fn record(&mut self, event: Event) {
         let who = Who(&event.client);
         match event.what {
+            What::Entered(view) => self.hand_on(Note::Entered(view)),
+            What::Left(view, stop, reason) => self.hand_on(Note::Left(view, stop, reason)),
+            What::Asked(asked) => self.hand_on(Note::Asked(asked)),
             What::Opened => debug!("{who} - Client connection created"),
             What::Closed(reason) => closed(&who, reason),
             What::Violated(violation) => violated(&who, &violation),

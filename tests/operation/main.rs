@@ -10,6 +10,7 @@ mod lame_duck;
 mod logging;
 mod reload;
 mod service;
+mod system;
 
 use std::fs::{self, File};
 use std::net::SocketAddr;

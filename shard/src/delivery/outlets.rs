@@ -47,6 +47,8 @@ pub struct Outlet {
     pub echo: bool,
     /// Negotiated headers.
     pub headers: bool,
+    /// It is the server's own: what it gets is no traffic.
+    pub internal: bool,
     /// Messages written into the outbox.
     pub out_msgs: u64,
     /// Their payload bytes.
@@ -128,6 +130,7 @@ impl Outlets {
                 blocked: false,
                 echo: true,
                 headers: false,
+                internal: false,
                 out_msgs: 0,
                 out_bytes: 0,
                 counted: (0, 0),
@@ -363,13 +366,13 @@ impl Outlet {
         self.conn
     }
 
-    /// Messages and bytes since the last call.
+    /// Messages and bytes since the last call that count as traffic.
     fn count(&mut self) -> (u64, u64) {
         let now = (self.out_msgs, self.out_bytes);
         let (msgs, bytes) = std::mem::replace(&mut self.counted, now);
         let new = (now.0 - msgs, now.1 - bytes);
         self.fed |= new.0 > 0;
-        new
+        if self.internal { (0, 0) } else { new }
     }
 
     /// When its socket last took messages; the beginning if it never did.

@@ -121,7 +121,6 @@ impl Exchange {
         let origin = Origin {
             shard: self.peers.me(),
             conn: publisher.conn,
-            client: true,
             sole: shards.len() == 1 && !reach.any(),
             no_responders: publisher.no_responders,
             hops: 0,

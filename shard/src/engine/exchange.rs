@@ -10,15 +10,20 @@ use ahash::RandomState;
 
 use crate::clock::Now;
 use crate::delivery::Outlets;
-use crate::event::Event;
+use crate::error::CloseReason;
+use crate::event::{Event, What};
 use crate::ids::{AccountId, ConnId, ShardId, SubId};
 use crate::interest::{Interest, LocalTarget};
 use crate::options::Options;
+use crate::session::ClientSession;
 
+use super::history::ClosedView;
 use super::peers::Peers;
 use super::stats::Stats;
 use super::subscriptions::{Subscription, Subscriptions};
+use super::tally::Tallies;
 use super::timers::Timers;
+use super::view::Sighting;
 
 /// Everything of a shard but its sessions.
 pub struct Exchange {
@@ -38,6 +43,8 @@ pub struct Exchange {
     pub events: VecDeque<Event>,
     /// What was counted.
     pub stats: Stats,
+    /// What was counted of clients that have gone.
+    pub tallies: Tallies,
     /// Chooses queue members, spreads timers.
     pub rng: fastrand::Rng,
     /// For the tables of sessions.
@@ -73,6 +80,7 @@ impl Exchange {
             timers: Timers::new(now),
             events: VecDeque::new(),
             stats: Stats::default(),
+            tallies: Tallies::default(),
             rng,
             hasher,
             expired: Vec::new(),
@@ -116,6 +124,20 @@ impl Exchange {
             self.peers.broadcast(delta);
         }
         self.subscriptions.remove(id);
+    }
+
+    /// A client goes: its figures stay, and whoever watches is told.
+    pub(crate) fn keep(&mut self, session: &ClientSession, closed: &ClosedView) {
+        let seen = Sighting::new(session, self.outlets.get(session.conn()));
+        let slow = matches!(
+            closed.reason,
+            CloseReason::SlowConsumerPending | CloseReason::SlowConsumerDeadline
+        );
+        self.tallies.keep(session.account(), &seen, slow);
+        if session.has_connected() {
+            let view = Box::new(closed.connection.clone());
+            session.report(self, What::Left(view, closed.stop, closed.reason));
+        }
     }
 
     /// The subject space of a connection was decided.

@@ -8,7 +8,7 @@
 //! | [`subscriptions`](Subscriptions) | the table of this shard's subscriptions |
 //! | [`timers`](Timers) | what is due, to the next 4 ms |
 //! | [`command`](Command) | what the driver must do to sockets |
-//! | [`stats`](Stats) | what is counted |
+//! | [`stats`](Stats), [`tally`](Tally) | what is counted, of the shard and of each account |
 //! | [`view`](Sighting), [`history`](History) | connections as an operator sees them, and those that ended |
 
 mod command;
@@ -20,6 +20,7 @@ mod peers;
 mod shard;
 mod stats;
 mod subscriptions;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -29,8 +30,9 @@ pub use command::Command;
 pub use exchange::Exchange;
 pub use history::{ClosedView, History};
 pub use peers::{Peers, Taken};
-pub use shard::Shard;
+pub use shard::{Shard, Treated, Treatment};
 pub use stats::Stats;
 pub use subscriptions::{Subscription, Subscriptions};
+pub use tally::{Tallies, Tally};
 pub use timers::{TimerKind, Timers};
 pub use view::{ConnectionView, Sighting, SubscriptionView};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Now;
 use crate::delivery::Outlet;
-use crate::ids::{ClientId, ConnId};
+use crate::ids::{AccountId, ClientId, ConnId};
 use crate::session::ClientSession;
 
 use super::Subscription;
@@ -25,7 +25,7 @@ pub struct Sighting<'a> {
 }
 
 impl<'a> Sighting<'a> {
-    pub(super) fn new(session: &'a ClientSession, outlet: Option<&'a Outlet>) -> Self {
+    pub(crate) fn new(session: &'a ClientSession, outlet: Option<&'a Outlet>) -> Self {
         Self { session, outlet }
     }
 
@@ -83,6 +83,12 @@ impl<'a> Sighting<'a> {
         self.session.subscription_count()
     }
 
+    /// Its subject space.
+    #[must_use]
+    pub fn account_id(&self) -> AccountId {
+        self.session.account()
+    }
+
     /// The name of its subject space.
     #[must_use]
     pub fn account(&self) -> &'a Arc<str> {
@@ -128,7 +134,7 @@ impl<'a> Sighting<'a> {
 }
 
 /// What was to be seen of a connection at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each is the value of the method of that name on Sighting")]
 pub struct ConnectionView {
     pub conn: ConnId,

@@ -2,6 +2,8 @@
 //! what the shard wants into writes and sleep. One per core; it never waits for anything but all of
 //! them at once.
 
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
 use crate::limits::{GATHER_BYTES, GATHER_BYTES_MAX};
 use crate::mesh::ring::Consumer;
+use crate::options::Grant;
 
 use super::Order;
 use super::clock::Clock;
@@ -269,8 +272,12 @@ impl Driver {
         let newcomer = match outcome {
             Outcome::Accepted(fd) => {
                 let address = getpeername(&fd).ok().flatten().and_then(|peer| peer.try_into().ok());
-                // One that has hung up already has no address, and needs no answer.
-                address.and_then(|address| acceptor.placement.place(fd, address))
+                // One that has hung up already has no address, and needs no answer. A listener for
+                // both kinds of addresses gives those of the old kind in a form of the new one.
+                address.and_then(|address: SocketAddr| {
+                    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                    acceptor.placement.place(fd, address)
+                })
             }
             Outcome::Failed(errno) => {
                 acceptor.failed(now, errno, self.parts.events.as_mut());
@@ -310,6 +317,14 @@ impl Driver {
         self.sockets.open(&mut self.ring, conn, newcomer.fd, !newcomer.refused);
     }
 
+    /// A session of the server itself.
+    fn admit_internal(&mut self, now: Now, socket: OwnedFd, grant: Grant) {
+        if self.stop.is_none() {
+            let conn = self.parts.shard.on_open_internal(now, grant);
+            self.sockets.open(&mut self.ring, conn, socket, false);
+        }
+    }
+
     /// What the process wants. If somebody wants to look, that is left to the caller.
     fn obey(&mut self, now: Now) -> Option<Look> {
         while let Ok(order) = self.parts.orders.try_recv() {
@@ -330,6 +345,11 @@ impl Driver {
                     self.refuse_newcomers();
                     self.stop = Some(now.after(grace));
                     self.parts.shard.on_shutdown(now);
+                }
+                Order::Internal(socket, grant) => self.admit_internal(now, socket, grant),
+                Order::Treat(client, treatment, answer) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(self.parts.shard.on_treat(now, client, treatment));
                 }
                 // One per turn: those who look wait for each other, not clients for them.
                 Order::Look(look) => return Some(look),

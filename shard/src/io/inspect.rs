@@ -137,12 +137,17 @@ impl Inspector {
             // Whoever asked may have stopped waiting.
             let _ = answer.send(look(sight));
         }));
+        self.order(shard, order);
+        answers
+    }
+
+    /// Gives a shard an order; one that has ended obeys no more.
+    pub(super) fn order(&self, shard: ShardId, order: Order) {
         let shard = shard.index();
         if let (Some(orders), Some(waker)) = (self.orders.get(shard), self.wakers.get(shard))
             && orders.send(order).is_ok()
         {
             waker.wake();
         }
-        answers
     }
 }

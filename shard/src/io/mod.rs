@@ -11,7 +11,7 @@
 //! | [`gather`] | which sockets to leave alone for a moment |
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
-//! | [`inspect`] | looking into shards from outside |
+//! | [`inspect`], [`control`] | looking into shards from outside; sessions of the server itself |
 //! | [`pace`] | what a driver does with its time |
 //! | [`pulse`] | whether every shard turns |
 //! | [`clock`] | reading the clock |
@@ -23,6 +23,7 @@ mod clock;
 mod driver;
 mod flush;
 mod gather;
+mod control;
 mod inspect;
 mod listen;
 mod pace;
@@ -37,12 +38,18 @@ mod spawn;
 mod wake;
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::options::Options;
+use crossbeam_channel::Sender;
+
+use crate::engine::{Treated, Treatment};
+use crate::ids::ClientId;
+use crate::options::{Grant, Options};
 
 pub use clock::Clock;
+pub use control::Control;
 pub use inspect::{Inspector, PATIENCE, Sight, Slice, Stuck};
 pub use pace::{LoopStats, TURN_MICROS};
 pub use spawn::{Running, StartOptions, start};
@@ -59,6 +66,10 @@ pub(crate) enum Order {
     Surplus(usize),
     /// Close all connections and end, within that time.
     Stop(Duration),
+    /// A session of the server itself, on this end of a pair of sockets.
+    Internal(OwnedFd, Grant),
+    /// Do something to one client, and tell whether that was done.
+    Treat(ClientId, Treatment, Sender<Treated>),
     /// Show itself to somebody.
     Look(inspect::Look),
 }

@@ -24,8 +24,8 @@ struct Socket {
     wanted: bool,
     /// The ring receives from it.
     receiving: bool,
-    /// It is left alone for a moment, and read from afterwards.
-    resting: bool,
+    /// It is left alone until then, and read from afterwards.
+    resting: Option<Now>,
     gather: Gather,
 }
 
@@ -57,7 +57,7 @@ impl Sockets {
                 counted,
                 wanted: true,
                 receiving: true,
-                resting: false,
+                resting: None,
                 gather: Gather::default(),
             });
         }
@@ -83,7 +83,7 @@ impl Sockets {
     pub(super) fn pause(&mut self, ring: &mut SocketRing, conn: ConnId) {
         let Some(socket) = self.get_mut(conn) else { return };
         socket.wanted = false;
-        socket.resting = false;
+        socket.resting = None;
         if socket.receiving {
             ring.cancel_receive(conn);
         }
@@ -92,14 +92,15 @@ impl Sockets {
     /// The ring brought so many bytes, and goes on receiving.
     pub(super) fn heard(&mut self, ring: &mut SocketRing, now: Now, conn: ConnId, bytes: usize) {
         let Some(socket) = self.get_mut(conn).filter(|socket| socket.receiving) else { return };
-        if !socket.wanted || socket.resting {
+        if !socket.wanted || socket.resting.is_some() {
             // A receive that has more to do at the moment when it is to be cancelled is not found,
             // and goes on.
             ring.cancel_receive(conn);
         } else if let Some(rest) = socket.gather.came(now, bytes) {
-            socket.resting = true;
+            let until = now.after(rest);
+            socket.resting = Some(until);
             ring.cancel_receive(conn);
-            self.resting.push_back((now.after(rest), conn));
+            self.resting.push_back((until, conn));
         }
     }
 
@@ -109,12 +110,16 @@ impl Sockets {
             && until <= now
         {
             self.resting.pop_front();
-            let Some(socket) = self.get_mut(conn).filter(|socket| socket.resting) else { continue };
+            // One that was paused meanwhile is not left alone any more, or again.
+            let resting = self.get_mut(conn).filter(|socket| socket.resting == Some(until));
+            let Some(socket) = resting else { continue };
             if !socket.receiving {
                 return Some(conn);
             }
             // What the ring has received is still to come, and comes first.
-            self.resting.push_back((now.after(GATHER_REST), conn));
+            let until = now.after(GATHER_REST);
+            socket.resting = Some(until);
+            self.resting.push_back((until, conn));
         }
         None
     }
@@ -128,11 +133,10 @@ impl Sockets {
     /// receives from it again.
     pub(super) fn gathered(&mut self, ring: &mut SocketRing, now: Now, conn: ConnId, bytes: usize) {
         let Some(socket) = self.get_mut(conn) else { return };
-        if let Some(rest) = socket.gather.came(now, bytes) {
-            self.resting.push_back((now.after(rest), conn));
-        } else {
-            socket.resting = false;
-            self.stopped(ring, conn);
+        socket.resting = socket.gather.came(now, bytes).map(|rest| now.after(rest));
+        match socket.resting {
+            Some(until) => self.resting.push_back((until, conn)),
+            None => self.stopped(ring, conn),
         }
     }
 
@@ -140,7 +144,7 @@ impl Sockets {
     pub(super) fn resume(&mut self, ring: &mut SocketRing, conn: ConnId) {
         let Some(socket) = self.get_mut(conn) else { return };
         socket.wanted = true;
-        if !socket.receiving && !socket.resting {
+        if !socket.receiving && socket.resting.is_none() {
             socket.receiving = true;
             ring.receive(socket.fd.as_fd(), conn);
         }
@@ -149,7 +153,7 @@ impl Sockets {
     /// The ring has stopped receiving; it begins again if the shard still wants to hear.
     pub(super) fn stopped(&mut self, ring: &mut SocketRing, conn: ConnId) {
         let Some(socket) = self.get_mut(conn) else { return };
-        socket.receiving = socket.wanted && !socket.resting;
+        socket.receiving = socket.wanted && socket.resting.is_none();
         if socket.receiving {
             ring.receive(socket.fd.as_fd(), conn);
         }

@@ -16,6 +16,7 @@ use crate::mesh::{self, Endpoint};
 use crate::options::Options;
 
 use super::clock::Clock;
+use super::control::Control;
 use super::driver::{Driver, Parts};
 use super::inspect::{Inspector, Stuck};
 use super::listen::Acceptor;
@@ -192,17 +193,8 @@ fn share(count: usize, left: &mut [usize]) -> Vec<usize> {
 
 impl Running {
     fn order(&self, order: impl Fn() -> Order) {
-        for shard in 0..self.inspector.shards() {
-            self.tell(shard, order());
-        }
-    }
-
-    fn tell(&self, shard: usize, order: Order) {
-        let Inspector { orders, wakers, .. } = &self.inspector;
-        if let (Some(orders), Some(waker)) = (orders.get(shard), wakers.get(shard)) {
-            // A shard that has ended obeys no more.
-            let _ = orders.send(order);
-            waker.wake();
+        for shard in ShardId::all(self.inspector.shards()) {
+            self.inspector.order(shard, order());
         }
     }
 
@@ -210,6 +202,12 @@ impl Running {
     #[must_use]
     pub fn inspector(&self) -> Inspector {
         self.inspector.clone()
+    }
+
+    /// For sessions of the server itself, from any thread.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control::new(self.inspector())
     }
 
     /// Clients connected at this moment.
@@ -247,10 +245,9 @@ impl Running {
             open.push(count?);
         }
         let surplus = open.iter().sum::<usize>().saturating_sub(most);
-        for (shard, count) in share(surplus, &mut open).into_iter().enumerate() {
-            if count > 0 {
-                self.tell(shard, Order::Surplus(count));
-            }
+        let orders = share(surplus, &mut open);
+        for (shard, count) in ShardId::all(orders.len()).zip(orders).filter(|it| it.1 > 0) {
+            self.inspector.order(shard, Order::Surplus(count));
         }
         Ok(surplus)
     }
@@ -265,8 +262,8 @@ impl Running {
     /// shards that have the most of them left.
     pub fn shed(&mut self, count: usize) {
         let orders = share(count, &mut self.to_shed);
-        for (shard, count) in orders.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-            self.tell(shard, Order::Shed(count));
+        for (shard, count) in ShardId::all(orders.len()).zip(orders).filter(|it| it.1 > 0) {
+            self.inspector.order(shard, Order::Shed(count));
         }
     }
 

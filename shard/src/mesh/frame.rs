@@ -31,10 +31,8 @@ pub struct MessageFrame<'a, G = GroupNames<'a>> {
 pub struct Origin {
     /// The publisher's shard.
     pub shard: ShardId,
-    /// The publisher's connection on that shard; means nothing unless `client`.
+    /// The publisher's connection on that shard, which can be answered and paused.
     pub conn: ConnId,
-    /// A client connection published it, which can be answered and paused.
-    pub client: bool,
     /// This frame is the only place that the message went to. Only then is it known there whether
     /// anybody got it at all: a request that went to several shards, whose responders have all left
     /// before it came, is not answered.
@@ -119,9 +117,8 @@ const KIND_NO_RESPONDERS: u8 = 1;
 const KIND_STALLED: u8 = 2;
 
 const FLAG_PLAIN: u8 = 1;
-const FLAG_CLIENT: u8 = 2;
-const FLAG_SOLE: u8 = 4;
-const FLAG_NO_RESPONDERS: u8 = 8;
+const FLAG_SOLE: u8 = 2;
+const FLAG_NO_RESPONDERS: u8 = 4;
 
 /// The head of every kind of frame, in the order of its bytes; what a kind does not need is zero.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -207,7 +204,6 @@ where
     fn flags(&self) -> u8 {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         flag(self.plain, FLAG_PLAIN)
-            | flag(self.origin.client, FLAG_CLIENT)
             | flag(self.origin.sole, FLAG_SOLE)
             | flag(self.origin.no_responders, FLAG_NO_RESPONDERS)
     }
@@ -355,7 +351,6 @@ pub(super) fn split_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
                 origin: Origin {
                     shard: ShardId::new(head.shard),
                     conn,
-                    client: flags & FLAG_CLIENT != 0,
                     sole: flags & FLAG_SOLE != 0,
                     no_responders: flags & FLAG_NO_RESPONDERS != 0,
                     hops,

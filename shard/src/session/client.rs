@@ -101,11 +101,22 @@ pub struct ClientSession {
     /// The client hung up while input of its waited.
     leaving: Option<CloseReason>,
     reading: bool,
+    /// Its client has said who it is, whatever came of it.
+    pub(super) has_connected: bool,
+    /// The server itself speaks.
+    pub(super) internal: bool,
 }
 
 impl ClientSession {
     /// A connection that was just accepted; INFO is queued for it.
     pub fn open(exchange: &mut Exchange, now: Now, conn: ConnId, peer: Peer) -> Self {
+        let mut session = Self::new(exchange, now, conn, peer);
+        session.report(exchange, What::Opened);
+        session.greet(exchange, now);
+        session
+    }
+
+    pub(super) fn new(exchange: &mut Exchange, now: Now, conn: ConnId, peer: Peer) -> Self {
         let label = ClientLabel { id: peer.client, peer: peer.address, details: String::new() };
         let limits = &exchange.options.limits;
         let parse_limits = ParseLimits {
@@ -114,7 +125,7 @@ impl ClientSession {
             headers: false,
         };
         exchange.set_account(conn, AccountId::GLOBAL);
-        let mut session = Self {
+        Self {
             conn,
             peer,
             phase: Phase::Greeted,
@@ -139,10 +150,9 @@ impl ClientSession {
             halt: None,
             leaving: None,
             reading: true,
-        };
-        session.report(exchange, What::Opened);
-        session.greet(exchange, now);
-        session
+            has_connected: false,
+            internal: false,
+        }
     }
 
     /// Bytes arrived. What cannot be processed now is kept.
@@ -305,7 +315,10 @@ impl ClientSession {
             ClientOp::Unsubscribe { sid, max } => return self.unsubscribe(exchange, sid, *max),
             ClientOp::Ping => self.on_ping(exchange),
             ClientOp::Pong => self.keepalive.pong(now),
-            ClientOp::Connect(json) => return self.on_connect(exchange, now, json),
+            ClientOp::Connect(json) => {
+                self.has_connected = true;
+                return self.on_connect(exchange, now, json);
+            }
             ClientOp::Err(text) => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 self.report(exchange, What::SentError(text));
@@ -343,6 +356,9 @@ impl ClientSession {
 
     /// Reports what happened to this connection.
     pub fn report(&self, exchange: &mut Exchange, what: What) {
+        if self.internal {
+            return;
+        }
         exchange.events.push_back(Event { client: Arc::clone(&self.label), what });
     }
 
@@ -356,8 +372,11 @@ impl ClientSession {
         self.halt = None;
         self.memo = Memo::default();
         self.drop_subscriptions(exchange);
-        exchange.stats.closed += 1;
         exchange.outlets.shut(self.conn);
+        if self.internal {
+            return;
+        }
+        exchange.stats.closed += 1;
         self.report(exchange, What::Closed(reason));
     }
 
@@ -373,6 +392,12 @@ impl ClientSession {
     #[must_use]
     pub fn halt(&self) -> Option<Halt> {
         self.halt
+    }
+
+    /// Whether its client has said who it is, whatever came of it.
+    #[must_use]
+    pub fn has_connected(&self) -> bool {
+        self.has_connected
     }
 
     /// Whether the session is over.
@@ -432,6 +457,12 @@ impl ClientSession {
     /// The same, one by one, in no order.
     pub fn subscription_ids(&self) -> impl Iterator<Item = SubId> {
         self.subscriptions.values().copied()
+    }
+
+    /// Its subject space.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.grant.account
     }
 
     /// The name of its subject space.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::clock::Now;
-use crate::engine::{Exchange, TimerKind};
+use crate::engine::{Exchange, Sighting, TimerKind};
 use crate::error::{CloseReason, Quoted, Violation};
 use crate::event::{ClientLabel, What};
 use crate::ids::AccountId;
@@ -52,9 +52,15 @@ impl ClientSession {
         self.tell_info(exchange, &info);
     }
 
+    /// Whether its client reads INFO at any time.
+    #[must_use]
+    pub fn can_move(&self) -> bool {
+        self.phase == Phase::Connected && self.connect.protocol >= 1 && !self.internal
+    }
+
     /// The server is about to stop taking clients: those that read INFO at any time are told.
     pub fn lame_duck(&self, exchange: &mut Exchange) {
-        if self.phase == Phase::Connected && self.connect.protocol >= 1 {
+        if self.can_move() {
             let mut info = self.info(exchange);
             info.lame_duck = true;
             // Addresses of this server would bring clients back; it knows of no others yet.
@@ -146,6 +152,9 @@ impl ClientSession {
             self.phase = Phase::Connected;
             self.connected_in = Some(now.since(self.start));
             self.relabel();
+            self.has_connected = true;
+            let seen = Sighting::new(self, exchange.outlets.get(self.conn)).keep();
+            self.report(exchange, What::Entered(Box::new(seen)));
         }
     }
 
@@ -186,6 +195,9 @@ impl ClientSession {
         judged_anew: bool,
         pinged_sooner: bool,
     ) -> Flow {
+        if self.internal {
+            return Flow::Next;
+        }
         let Limits { control_line, payload, auth_timeout, ping_interval, .. } =
             exchange.options.limits;
         self.parse_limits.control_line = control_line;

@@ -3,8 +3,10 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`client`] | the loop over operations, one arm each |
+//! | [`internal`] | sessions of the server itself |
 //! | [`handshake`] | INFO, CONNECT, who the client is |
 //! | [`publish`] | PUB and HPUB up to the door of `delivery` |
+//! | [`ask`] | requests to the server that any client may make |
 //! | [`subscribe`] | SUB and UNSUB |
 //! | [`keepalive`] | PING, PONG, round trip, stale connections |
 //! | [`trace`] | operations as log lines |
@@ -12,9 +14,11 @@
 //! A session never touches a socket, and never another session: what it does to others goes
 //! through the [`Exchange`](crate::engine::Exchange) of its shard.
 
+mod ask;
 mod carry;
 pub mod client;
 mod handshake;
+mod internal;
 mod keepalive;
 mod publish;
 mod subscribe;

@@ -13,17 +13,17 @@ use super::client::{ClientSession, Flow, Halt};
 impl ClientSession {
     pub(super) fn publish(&mut self, exchange: &mut Exchange, publish: &Publish<'_>) -> Flow {
         let impossible = self.connect.pedantic && !subject::is_valid_literal(publish.subject);
-        if subject::is_reserved_publish(publish.subject) {
+        if matches!(publish.subject.first(), Some(b'$' | b'_')) && self.asks(exchange, publish) {
             self.count(exchange, publish);
-            self.warn_if(exchange, impossible);
-            let subject = publish.subject.into();
-            return self.violated(exchange, Violation::PublishTo(subject));
+            if self.connect.verbose {
+                self.tell(exchange, encode::OK);
+            }
+            return Flow::Next;
         }
-        if !publish.reply.is_empty() && subject::is_reserved_reply(publish.reply) {
+        if let Some(violation) = self.reserved(publish) {
             self.count(exchange, publish);
             self.warn_if(exchange, impossible);
-            let reply = publish.reply.into();
-            return self.violated(exchange, Violation::ReplyOf(reply));
+            return self.violated(exchange, violation);
         }
         let set = match exchange.route(&mut self.memo, self.grant.account, publish.subject) {
             Ok(set) => set,
@@ -68,6 +68,17 @@ impl ClientSession {
         Flow::Next
     }
 
+    /// Names that only the server itself may use.
+    #[inline]
+    fn reserved(&self, publish: &Publish<'_>) -> Option<Violation> {
+        if subject::is_reserved_publish(publish.subject) && !self.internal {
+            return Some(Violation::PublishTo(publish.subject.into()));
+        }
+        let reply = publish.reply;
+        let reserved = !reply.is_empty() && subject::is_reserved_reply(reply) && !self.internal;
+        reserved.then(|| Violation::ReplyOf(reply.into()))
+    }
+
     /// Pedantic clients are told about subjects that no subscription can match. Nothing else
     /// follows from it.
     #[inline]
@@ -94,6 +105,9 @@ impl ClientSession {
 
     #[inline]
     fn count(&mut self, exchange: &mut Exchange, publish: &Publish<'_>) {
+        if self.internal {
+            return;
+        }
         self.in_msgs += 1;
         self.in_bytes += publish.payload.len() as u64;
         exchange.stats.in_msgs += 1;

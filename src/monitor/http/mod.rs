@@ -55,6 +55,12 @@ pub trait Answer: Send + Sync + 'static {
     fn answer(&self, request: &Request) -> Response;
 }
 
+impl<T: Answer> Answer for Arc<T> {
+    fn answer(&self, request: &Request) -> Response {
+        (**self).answer(request)
+    }
+}
+
 /// What the threads of a server share.
 struct Shared {
     answers: Box<dyn Answer>,

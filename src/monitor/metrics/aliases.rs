@@ -8,10 +8,13 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
+use ringbus_shard::engine::Tally;
+use ringbus_shard::ids::AccountId;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::endpoints::{Endpoints, GLOBAL, Refusal};
+use super::super::accounts::tallies;
+use super::super::endpoints::{Endpoints, Refusal};
 use super::super::subsz::index_stats;
 use super::super::varz::{Totals, Varz};
 use super::label;
@@ -21,6 +24,21 @@ const LABELS: [&str; 3] = ["server_id", "server_name", "version"];
 
 /// Times that become milliseconds since 1970.
 const TIMES: [&str; 2] = ["start", "config_load_time"];
+
+/// What is known of an account.
+type AccountFigure = (&'static str, fn(&Tally) -> u64);
+
+const ACCOUNT_FIGURES: [AccountFigure; 9] = [
+    ("current_connections", |tally| tally.connections),
+    ("total_connections", |tally| tally.connections),
+    ("subscriptions", |tally| tally.subscriptions as u64),
+    ("leaf_nodes", |_| 0),
+    ("sent_messages", |tally| tally.out_msgs),
+    ("sent_bytes", |tally| tally.out_bytes),
+    ("received_messages", |tally| tally.in_msgs),
+    ("received_bytes", |tally| tally.in_bytes),
+    ("slow_consumers", |tally| tally.slow_consumers),
+];
 
 /// Name, labels besides the server, value.
 type Gauge = (String, Vec<(&'static str, String)>, f64);
@@ -40,7 +58,7 @@ impl Aliases {
     ) -> Result<Self, Refusal> {
         let mut aliases = Self { server_id: label(&endpoints.id()), gauges: Vec::new() };
         aliases.flatten("gnatsd_varz", varz);
-        aliases.flatten("gnatsd_subsz", &index_stats(endpoints)?);
+        aliases.flatten("gnatsd_subsz", &index_stats(endpoints, None)?);
         aliases.label("gnatsd_subsz_server_id", "value", &endpoints.id());
         // Of a list that was not asked for.
         aliases.push("gnatsd_subsz_total", 0);
@@ -61,22 +79,25 @@ impl Aliases {
         ] {
             aliases.push(&format!("gnatsd_connz_{name}"), value);
         }
-        for (name, value) in [
-            ("current_connections", connections),
-            ("total_connections", connections),
-            ("subscriptions", subscriptions),
-            ("leaf_nodes", 0),
-            ("sent_messages", traffic.out_msgs),
-            ("sent_bytes", traffic.out_bytes),
-            ("received_messages", stats.in_msgs),
-            ("received_bytes", stats.in_bytes),
-            ("slow_consumers", stats.slow_pending + stats.slow_deadline),
-        ] {
-            let account = ["account", "account_id", "account_name"];
-            let labels = account.map(|name| (name, GLOBAL.to_owned())).to_vec();
-            aliases.gauges.push((format!("gnatsd_accstatz_{name}"), labels, float(value)));
-        }
+        aliases.accounts(endpoints)?;
         Ok(aliases)
+    }
+
+    /// The figures of each account that has clients, of all those for one name together.
+    fn accounts(&mut self, endpoints: &Endpoints) -> Result<(), Refusal> {
+        let tallies = tallies(endpoints)?;
+        for (name, figure) in ACCOUNT_FIGURES {
+            for (account, tally) in &tallies {
+                if tally.connections == 0 && account.id != AccountId::GLOBAL {
+                    continue;
+                }
+                let keys = ["account", "account_id", "account_name"];
+                let labels = keys.map(|key| (key, label(&account.name))).to_vec();
+                let name = format!("gnatsd_accstatz_{name}");
+                self.gauges.push((name, labels, float(figure(tally))));
+            }
+        }
+        Ok(())
     }
 
     fn push(&mut self, name: &str, value: u64) {
@@ -123,15 +144,18 @@ impl Aliases {
 
 impl Collector for Aliases {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for (name, labels, value) in &self.gauges {
+        for of_name in self.gauges.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let Some((name, ..)) = of_name.first() else { continue };
             let help = "As prometheus-nats-exporter has it.";
             // A name that only a counter may have, for something that is none.
             let counter_name = name.ends_with("_total");
             let kind = if counter_name { MetricType::Unknown } else { MetricType::Gauge };
             let mut gauge = encoder.encode_descriptor(name, help, None, kind)?;
-            let mut all = vec![("server_id", self.server_id.clone())];
-            all.extend(labels.iter().cloned());
-            ConstGauge::new(*value).encode(gauge.encode_family(&all)?)?;
+            for (_, labels, value) in of_name {
+                let mut all = vec![("server_id", self.server_id.clone())];
+                all.extend(labels.iter().cloned());
+                ConstGauge::new(*value).encode(gauge.encode_family(&all)?)?;
+            }
         }
         Ok(())
     }

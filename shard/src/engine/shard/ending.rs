@@ -41,8 +41,7 @@ impl Shard {
             }
             let seat = self.seats.get(self.shed % self.seats.len());
             self.shed += 1;
-            let open = seat.filter(|seat| seat.end == End::Open);
-            if let Some(conn) = open.and_then(|seat| Some(seat.session.as_ref()?.conn())) {
+            if let Some(conn) = seat.and_then(super::Seat::open_client) {
                 self.close(now, conn, CloseReason::ServerShutdown);
                 left -= 1;
             }
@@ -72,7 +71,11 @@ impl Shard {
             return;
         }
         let Some(session) = &mut seat.session else { return };
-        self.history.push(ClosedView::new(session, &self.exchange, now, reason));
+        if !session.is_internal() {
+            let closed = ClosedView::new(session, &self.exchange, now, reason);
+            self.exchange.keep(session, &closed);
+            self.history.push(closed);
+        }
         session.close(&mut self.exchange, reason);
         if let Some(true) = session.reading_changed() {
             self.commands.push_back(Command::Resume(conn));

@@ -15,7 +15,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 mod ending;
+mod internal;
 mod options;
+
+pub use internal::{Treated, Treatment};
 
 use crate::clock::Now;
 use crate::delivery::arrival::Answer;
@@ -53,6 +56,8 @@ pub struct Shard {
     /// The seat at which [`Self::on_shed`] goes on.
     shed: usize,
     history: History,
+    /// Connections of the server itself.
+    internal: Vec<ConnId>,
 }
 
 /// A place for a connection, used again and again.
@@ -60,6 +65,14 @@ struct Seat {
     generation: u32,
     session: Option<Box<ClientSession>>,
     end: End,
+}
+
+impl Seat {
+    /// The connection of a client that is not on its way out.
+    fn open_client(&self) -> Option<ConnId> {
+        let session = self.session.as_ref().filter(|session| !session.is_internal())?;
+        (self.end == End::Open).then(|| session.conn())
+    }
 }
 
 /// How far a connection is on its way out.
@@ -97,11 +110,17 @@ impl Shard {
             connections: 0,
             shed: 0,
             history: History::new(shards),
+            internal: Vec::new(),
         }
     }
 
     /// A client connected.
     pub fn on_open(&mut self, now: Now, peer: Peer) -> ConnId {
+        self.exchange.stats.opened += 1;
+        self.seat_down(|exchange, conn| ClientSession::open(exchange, now, conn, peer))
+    }
+
+    fn seat_down(&mut self, open: impl FnOnce(&mut Exchange, ConnId) -> ClientSession) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.seats.push(Seat { generation: 0, session: None, end: End::Open });
             u32::try_from(self.seats.len() - 1).unwrap_or(u32::MAX)
@@ -110,10 +129,8 @@ impl Shard {
         let conn = ConnId::new(slot, seat.generation);
         self.exchange.outlets.open(conn);
         seat.end = End::Open;
-        let session = ClientSession::open(&mut self.exchange, now, conn, peer);
-        seat.session = Some(Box::new(session));
+        seat.session = Some(Box::new(open(&mut self.exchange, conn)));
         self.connections += 1;
-        self.exchange.stats.opened += 1;
         conn
     }
 
@@ -165,6 +182,7 @@ impl Shard {
         self.exchange.outlets.release(conn);
         self.free.push(conn.slot());
         self.connections -= 1;
+        self.internal.retain(|internal| *internal != conn);
     }
 
     /// Takes what other shards sent: batches first, then every change of interest told before them.
@@ -495,7 +513,8 @@ impl Shard {
     }
 
     fn see<'a>(&'a self, seat: &'a Seat) -> Option<Sighting<'a>> {
-        let session = seat.session.as_deref().filter(|session| !session.is_closed())?;
+        let session = seat.session.as_deref();
+        let session = session.filter(|session| !session.is_closed() && !session.is_internal())?;
         Some(Sighting::new(session, self.exchange.outlets.get(session.conn())))
     }
 

@@ -7,7 +7,7 @@ use crate::clock::Now;
 use crate::ids::ConnId;
 use crate::options::Options;
 
-use super::{End, Shard};
+use super::Shard;
 
 impl Shard {
     /// These options hold from now on. Clients that may not be connected by them are let go, as
@@ -33,9 +33,8 @@ impl Shard {
         }
     }
 
-    /// Those that are not on their way out.
+    /// Those of clients that are not on their way out.
     fn open_connections(&self) -> Vec<ConnId> {
-        let open = self.seats.iter().filter(|seat| seat.end == End::Open);
-        open.filter_map(|seat| Some(seat.session.as_ref()?.conn())).collect()
+        self.seats.iter().filter_map(super::Seat::open_client).collect()
     }
 }

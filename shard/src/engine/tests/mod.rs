@@ -1,6 +1,7 @@
 //! What one shard says to its clients, on a clock that jumps: limits that no flag reaches, timers,
 //! and the ways a connection ends.
 
+mod internal;
 mod options;
 
 use std::net::{Ipv4Addr, SocketAddr};

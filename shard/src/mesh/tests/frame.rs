@@ -35,11 +35,10 @@ fn word() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    (any::<u16>(), any::<u64>(), any::<[bool; 3]>(), any::<u8>()).prop_map(
-        |(shard, conn, [client, sole, no_responders], hops)| Origin {
+    (any::<u16>(), any::<u64>(), any::<[bool; 2]>(), any::<u8>()).prop_map(
+        |(shard, conn, [sole, no_responders], hops)| Origin {
             shard: ShardId::new(shard),
             conn: ConnId::from_bits(conn),
-            client,
             sole,
             no_responders,
             hops,

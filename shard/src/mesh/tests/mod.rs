@@ -31,7 +31,6 @@ fn message(tail: &[u8], payload_len: usize) -> MessageFrame<'_> {
         origin: Origin {
             shard: ShardId::FIRST,
             conn: ConnId::new(1, 1),
-            client: true,
             sole: false,
             no_responders: false,
             hops: 0,

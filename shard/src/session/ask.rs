@@ -1,0 +1,45 @@
+//! Requests that a client of any account may make to the server. They are answered for that client
+//! and its account, so they are no messages: the server is told of them, and answers to the reply
+//! subject. In the system account, all but the one about the client itself are messages as any
+//! other.
+
+use crate::engine::Exchange;
+use crate::event::{Asked, What};
+use crate::ids::AccountId;
+use crate::limits::ASKED_BYTES_MAX;
+use crate::wire::client::Publish;
+
+use super::client::ClientSession;
+
+/// What every client may ask.
+const USER_INFO: &[u8] = b"$SYS.REQ.USER.INFO";
+
+/// What clients of other accounts than the system account may ask besides.
+const OF_ACCOUNT: [&[u8]; 3] =
+    [b"$SYS.REQ.SERVER.PING.CONNZ", b"$SYS.REQ.ACCOUNT.PING.CONNZ", b"$SYS.REQ.ACCOUNT.PING.STATZ"];
+
+impl ClientSession {
+    /// Whether a publish is such a request; it was made then, and is no message.
+    pub(super) fn asks(&mut self, exchange: &mut Exchange, publish: &Publish<'_>) -> bool {
+        let account = self.grant.account;
+        let asks = publish.subject == USER_INFO
+            || (account != AccountId::SYSTEM && OF_ACCOUNT.contains(&publish.subject));
+        if !asks || self.internal {
+            return false;
+        }
+        // The headers of a request say nothing that matters here.
+        let body = publish.payload.get(publish.header_len..).unwrap_or_default();
+        if !publish.reply.is_empty() && body.len() <= ASKED_BYTES_MAX {
+            let asked = Asked {
+                account,
+                account_name: self.grant.account_name.clone(),
+                user: self.grant.user.clone(),
+                subject: publish.subject.into(),
+                reply: publish.reply.into(),
+                body: body.into(),
+            };
+            self.report(exchange, What::Asked(Box::new(asked)));
+        }
+        true
+    }
+}

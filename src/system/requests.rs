@@ -1,0 +1,177 @@
+//! From a request to its answer.
+
+use ringbus_shard::engine::{Treated, Treatment};
+use ringbus_shard::event::Asked;
+use ringbus_shard::ids::ClientId;
+use ringbus_shard::io::Control;
+use serde::Deserialize;
+
+use crate::monitor::answers::Endpoints;
+
+use super::line::Request;
+use super::messages::{self, ServerInfo};
+use super::options::Options;
+use super::service::Reload;
+
+/// What requests are answered from.
+pub(super) struct Desk<'a> {
+    pub(super) endpoints: &'a Endpoints,
+    pub(super) control: &'a Control,
+    pub(super) reload: &'a Reload,
+    /// This server as it signs the answer.
+    pub(super) server: ServerInfo,
+}
+
+/// What every server listens to, and this one.
+pub(super) fn patterns(server_id: &str) -> [String; 6] {
+    [
+        "$SYS.REQ.SERVER.PING".to_owned(),
+        "$SYS.REQ.SERVER.PING.*".to_owned(),
+        format!("$SYS.REQ.SERVER.{server_id}.*"),
+        "$SYS.REQ.ACCOUNT.*.*".to_owned(),
+        "$SYS.REQ.ACCOUNT.NSUBS".to_owned(),
+        "$SYS.DEBUG.SUBSCRIBERS".to_owned(),
+    ]
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ClientRequest {
+    cid: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CountRequest {
+    acc: String,
+    subject: String,
+}
+
+impl Desk<'_> {
+    /// The answer to a request of an operator; nothing if it is for another server, or none.
+    pub(super) fn answer(&self, request: &Request) -> Option<Vec<u8>> {
+        let tokens: Vec<&str> = request.subject.split('.').collect();
+        let body = &request.body;
+        match tokens.as_slice() {
+            ["$SYS", "REQ", "SERVER", "PING"] => self.server_data("STATSZ", body),
+            ["$SYS", "REQ", "SERVER", "PING", kind] => self.server_data(kind, body),
+            ["$SYS", "REQ", "SERVER", _, "KICK"] => Some(self.treat(body, Treatment::Kick)),
+            ["$SYS", "REQ", "SERVER", _, "LDM"] => Some(self.treat(body, Treatment::LameDuck)),
+            ["$SYS", "REQ", "SERVER", _, "RELOAD"] => Some(self.reload()),
+            ["$SYS", "REQ", "SERVER", _, kind] => self.server_data(kind, body),
+            ["$SYS", "REQ", "ACCOUNT", "NSUBS"] => Some(self.count(body)),
+            ["$SYS", "REQ", "ACCOUNT", name, kind] => self.account_data(name, kind, body),
+            // Meant for other accounts, which cannot reach it before there are imports.
+            ["$SYS", "DEBUG", "SUBSCRIBERS"] => Some(b"0".to_vec()),
+            _ => None,
+        }
+    }
+
+    fn options(&self, body: &[u8]) -> Result<Option<Options>, Vec<u8>> {
+        let options = Options::parse(body);
+        let options = options.map_err(|why| messages::failure(&self.server, 400, &why, false))?;
+        Ok(options.is_for(&self.endpoints.facts()).then_some(options))
+    }
+
+    fn server_data(&self, kind: &str, body: &[u8]) -> Option<Vec<u8>> {
+        let options = match self.options(body) {
+            Ok(options) => options?,
+            Err(answer) => return Some(answer),
+        };
+        match kind {
+            "IDZ" => return Some(self.server.idz()),
+            "STATSZ" => {
+                return Some(match self.endpoints.statsz() {
+                    Ok(statsz) => messages::statsz(&self.server, &statsz),
+                    Err(why) => messages::failure(&self.server, 500, &why, true),
+                });
+            }
+            _ => {}
+        }
+        Some(self.sign(self.endpoints.data(kind, &options.query)?))
+    }
+
+    fn account_data(&self, name: &str, kind: &str, body: &[u8]) -> Option<Vec<u8>> {
+        let mut options = match self.options(body) {
+            Ok(options) => options?,
+            Err(answer) => return Some(answer),
+        };
+        options.query.set("acc", name);
+        let all = name == "PING";
+        Some(match kind {
+            "INFO" => self.sign(self.endpoints.account_info(name)),
+            "STATZ" if all => {
+                let Options { unused, accounts, .. } = &options;
+                self.sign(self.endpoints.account_statz(*unused, accounts))
+            }
+            "STATZ" => self.sign(self.endpoints.account_statz(true, &[name.to_owned()])),
+            "CONNS" => {
+                let stats = self.endpoints.account_stats(true, &[name.to_owned()]).ok()?;
+                messages::account_connections(&self.server, stats.first()?)
+            }
+            "JSZ" => self.sign(Err("jetstream not enabled".to_owned())),
+            "SUBSZ" => {
+                options.query.set("subs", "1");
+                self.sign(self.endpoints.data(kind, &options.query)?)
+            }
+            "CONNZ" | "LEAFZ" => self.sign(self.endpoints.data(kind, &options.query)?),
+            _ => return None,
+        })
+    }
+
+    /// The answer to what a client of some account asked for itself or its account.
+    pub(super) fn answer_client(&self, asked: &Asked) -> Option<Vec<u8>> {
+        let account = &*asked.account_name;
+        match &*asked.subject {
+            b"$SYS.REQ.USER.INFO" => {
+                let user = asked.user.as_deref().unwrap_or("");
+                Some(messages::answer(&self.server, messages::user_info(user, account)))
+            }
+            b"$SYS.REQ.ACCOUNT.PING.STATZ" => self.account_data(account, "STATZ", &asked.body),
+            _ => self.account_data(account, "CONNZ", &asked.body),
+        }
+    }
+
+    fn sign(&self, data: Result<Vec<u8>, String>) -> Vec<u8> {
+        match data {
+            Ok(data) => messages::answer(&self.server, data),
+            Err(why) => messages::failure(&self.server, 500, &why, true),
+        }
+    }
+
+    fn treat(&self, body: &[u8], treatment: Treatment) -> Vec<u8> {
+        let failed = |code, why: &str| messages::failure(&self.server, code, why, false);
+        let client = match serde_json::from_slice::<ClientRequest>(body) {
+            Ok(request) => ClientId::new(request.cid),
+            Err(error) => return failed(400, &error.to_string()),
+        };
+        match (self.control.treat(client, treatment), treatment) {
+            (Ok(Treated::Done), _) => messages::done(&self.server),
+            (Ok(Treated::Unable), _) => failed(
+                500,
+                "client does not support Lame Duck Mode or is not ready to receive the \
+                 notification",
+            ),
+            (Ok(Treated::Unknown), Treatment::Kick) => failed(500, "no such client or leafnode id"),
+            (Ok(Treated::Unknown), Treatment::LameDuck) => failed(500, "no such client id"),
+            (Err(stuck), _) => failed(500, &stuck.to_string()),
+        }
+    }
+
+    fn reload(&self) -> Vec<u8> {
+        match self.reload.ask() {
+            Ok(()) => messages::done(&self.server),
+            Err(why) => messages::failure(&self.server, 500, &why, false),
+        }
+    }
+
+    fn count(&self, body: &[u8]) -> Vec<u8> {
+        let counted = serde_json::from_slice::<CountRequest>(body)
+            .map_err(|error| error.to_string())
+            .and_then(|wish| self.endpoints.subscribers(&wish.acc, &wish.subject));
+        match counted {
+            Ok(count) => count.to_string().into_bytes(),
+            Err(why) => messages::failure(&self.server, 400, &why, false),
+        }
+    }
+}
