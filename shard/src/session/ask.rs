@@ -24,7 +24,7 @@ impl ClientSession {
         let account = self.grant.account;
         let asks = publish.subject == USER_INFO
             || (account != AccountId::SYSTEM && OF_ACCOUNT.contains(&publish.subject));
-        if !asks || self.internal {
+        if !asks {
             return false;
         }
         // The headers of a request say nothing that matters here.

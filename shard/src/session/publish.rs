@@ -10,20 +10,19 @@ use crate::wire::encode;
 
 use super::client::{ClientSession, Flow, Halt};
 
+/// Whether a name may be one of those that mean something to the server.
+#[inline]
+fn is_special(name: &[u8]) -> bool {
+    matches!(name.first(), Some(b'$' | b'_'))
+}
+
 impl ClientSession {
     pub(super) fn publish(&mut self, exchange: &mut Exchange, publish: &Publish<'_>) -> Flow {
         let impossible = self.connect.pedantic && !subject::is_valid_literal(publish.subject);
-        if matches!(publish.subject.first(), Some(b'$' | b'_')) && self.asks(exchange, publish) {
-            self.count(exchange, publish);
-            if self.connect.verbose {
-                self.tell(exchange, encode::OK);
-            }
-            return Flow::Next;
-        }
-        if let Some(violation) = self.reserved(publish) {
-            self.count(exchange, publish);
-            self.warn_if(exchange, impossible);
-            return self.violated(exchange, violation);
+        if (is_special(publish.subject) || is_special(publish.reply))
+            && let Some(flow) = self.special(exchange, publish, impossible)
+        {
+            return flow;
         }
         let set = match exchange.route(&mut self.memo, self.grant.account, publish.subject) {
             Ok(set) => set,
@@ -68,15 +67,34 @@ impl ClientSession {
         Flow::Next
     }
 
-    /// Names that only the server itself may use.
-    #[inline]
-    fn reserved(&self, publish: &Publish<'_>) -> Option<Violation> {
-        if subject::is_reserved_publish(publish.subject) && !self.internal {
-            return Some(Violation::PublishTo(publish.subject.into()));
+    /// Requests to the server, and names that only the server itself may use.
+    #[inline(never)]
+    fn special(
+        &mut self,
+        exchange: &mut Exchange,
+        publish: &Publish<'_>,
+        impossible: bool,
+    ) -> Option<Flow> {
+        if self.internal {
+            return None;
         }
-        let reply = publish.reply;
-        let reserved = !reply.is_empty() && subject::is_reserved_reply(reply) && !self.internal;
-        reserved.then(|| Violation::ReplyOf(reply.into()))
+        if self.asks(exchange, publish) {
+            self.count(exchange, publish);
+            if self.connect.verbose {
+                self.tell(exchange, encode::OK);
+            }
+            return Some(Flow::Next);
+        }
+        let violation = if subject::is_reserved_publish(publish.subject) {
+            Violation::PublishTo(publish.subject.into())
+        } else if subject::is_reserved_reply(publish.reply) {
+            Violation::ReplyOf(publish.reply.into())
+        } else {
+            return None;
+        };
+        self.count(exchange, publish);
+        self.warn_if(exchange, impossible);
+        Some(self.violated(exchange, violation))
     }
 
     /// Pedantic clients are told about subjects that no subscription can match. Nothing else
