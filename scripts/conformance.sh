@@ -89,11 +89,15 @@ for shards in 1 2; do
     servers+=("$open")
     NATS_AUTH_URL=$("$sources/server.sh" start "$closed" --user ann --pass secret)
     servers+=("$closed")
-    export NATS_URL NATS_AUTH_URL RESTART="$sources/server.sh restart $open"
+    system=$folder/system-$shards
+    NATS_SYSTEM_URL=$("$sources/server.sh" start "$system" -c "$sources/system.conf")
+    servers+=("$system")
+    export NATS_URL NATS_AUTH_URL NATS_SYSTEM_URL RESTART="$sources/server.sh restart $open"
     run nats.go "$cache/go-client"
     run nats-py "$cache/python/bin/python" "$sources/python/client.py"
     run nats.js node "$cache/node/client.js"
     run 'nats command line' "$sources/cli.sh" "$cache/nats"
+    run 'nats command line, operator' "$sources/operator.sh" "$cache/nats"
 done
 
 echo "$passed passed, $failed failed"
