@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::{CLIENT, Process};
 
 /// How often the configuration is read under load.
-const RELOADS: usize = 200;
+const RELOADS: usize = 1_000;
 
 /// Two users: ann and another.
 fn users(other: &str, password: &str) -> String {
