@@ -44,15 +44,21 @@ impl Line {
         let _ = write!(self.waiting, "SUB {pattern} {sid}\r\n");
     }
 
-    /// Publishes.
+    /// Publishes; not on what is no subject, such as one with a name in it that has blanks.
     pub(super) fn publish(&mut self, subject: &str, payload: &[u8]) {
+        if !is_subject(subject) {
+            return;
+        }
         let _ = write!(self.waiting, "PUB {subject} {}\r\n", payload.len());
         self.waiting.extend_from_slice(payload);
         self.waiting.extend_from_slice(b"\r\n");
     }
 
-    /// Publishes with one header.
+    /// The same with one header.
     pub(super) fn publish_with(&mut self, subject: &str, header: (&str, &str), payload: &[u8]) {
+        if !is_subject(subject) {
+            return;
+        }
         let block = format!("NATS/1.0\r\n{}: {}\r\n\r\n", header.0, header.1);
         let (head, total) = (block.len(), block.len() + payload.len());
         let _ = write!(self.waiting, "HPUB {subject} {head} {total}\r\n{block}");
@@ -76,6 +82,11 @@ impl Line {
         self.waiting.shrink_to(1 << 16);
         said
     }
+}
+
+/// Whether it can stand as one word in a line.
+fn is_subject(subject: &str) -> bool {
+    !subject.is_empty() && subject.bytes().all(|byte| byte > b' ' && byte != 0x7f)
 }
 
 /// What a shard said.
@@ -188,6 +199,21 @@ mod tests {
         assert_eq!((&*empty.subject, &*empty.reply, empty.body.len()), ("a.b", "r", 0));
         assert_eq!((headed.header("a"), &headed.body[..]), (Some("b"), &b"{}"[..]));
         assert_eq!((bare.header("a"), bare.body.len(), &*bare.reply), (None, 0, ""));
+    }
+
+    #[test]
+    fn what_is_no_subject_is_not_published_on() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut line = Line::new(ours);
+        for subject in ["", "a b", "a\r\nPUB b", "a\tb"] {
+            line.publish(subject, b"x");
+            line.publish_with(subject, ("A", "b"), b"x");
+        }
+        assert!(line.waiting.is_empty());
+        line.publish("a.b", b"x");
+        line.publish_with("ä", ("A", "b"), b"xy");
+        let expected = "PUB a.b 1\r\nx\r\nHPUB ä 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nxy\r\n";
+        assert_eq!(String::from_utf8(line.waiting).unwrap(), expected);
     }
 
     #[test]

@@ -78,17 +78,16 @@ impl ClientSession {
         if self.internal {
             return None;
         }
-        if self.asks(exchange, publish) {
+        let violation = if subject::is_reserved_publish(publish.subject) {
+            Violation::PublishTo(publish.subject.into())
+        } else if subject::is_reserved_reply(publish.reply) {
+            Violation::ReplyOf(publish.reply.into())
+        } else if self.asks(exchange, publish) {
             self.count(exchange, publish);
             if self.connect.verbose {
                 self.tell(exchange, encode::OK);
             }
             return Some(Flow::Next);
-        }
-        let violation = if subject::is_reserved_publish(publish.subject) {
-            Violation::PublishTo(publish.subject.into())
-        } else if subject::is_reserved_reply(publish.reply) {
-            Violation::ReplyOf(publish.reply.into())
         } else {
             return None;
         };

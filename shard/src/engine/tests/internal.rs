@@ -103,6 +103,8 @@ fn clients_may_ask_the_server_a_few_things() {
     scene.says(conn, "CONNECT {\"headers\":true,\"verbose\":false}\r\n");
     scene.says(conn, "HPUB $SYS.REQ.USER.INFO r 12 14\r\nNATS/1.0\r\n\r\n{}\r\n");
     assert_eq!(&*scene.asked()[0].body, b"{}");
+    scene.says(conn, "PUB $SYS.REQ.USER.INFO _R_.x 0\r\n\r\n");
+    assert!(scene.hears(conn).contains("Publish with Reply of \"_R_.x\""));
     // Nowhere to answer to, too much to ask, something else: no question.
     let long = "x".repeat(crate::limits::ASKED_BYTES_MAX + 1);
     scene.says(conn, "PUB $SYS.REQ.USER.INFO 0\r\n\r\n");
