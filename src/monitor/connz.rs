@@ -21,7 +21,7 @@ use super::subsz::{SLOTS, SubDetail, is_zero, next_slots, page};
 use super::time::{round_trip, uptime};
 
 /// Places that are looked at in one turn of a shard, and connections that are copied in one.
-const PLACES: usize = 256;
+const PLACES: usize = 64;
 const COPIES: usize = 64;
 
 #[derive(Debug, Serialize)]

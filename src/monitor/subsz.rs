@@ -16,7 +16,7 @@ use super::endpoints::{Endpoints, PAGE_MAX, Refusal, all};
 use super::query::Query;
 
 /// Slots of the table of subscriptions that are looked at in one turn of a shard.
-pub(super) const SLOTS: usize = 1024;
+pub(super) const SLOTS: usize = 256;
 
 /// Length of a page if no other is asked for.
 pub(super) const PAGE: usize = 1024;
