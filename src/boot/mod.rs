@@ -373,16 +373,12 @@ impl Server<'_> {
     }
 
     fn tell_fence(&self) {
-        match &self.fence {
-            None => {}
-            Some(Raised::Around(places)) => {
-                let list: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
-                let list = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
-                info!("Landlock: of all files, the process can write {list}");
-            }
-            Some(Raised::Not(why)) => {
-                warn!("Landlock: the process can write any file that its user can: {why}");
-            }
+        let Some(fence) = &self.fence else { return };
+        if let Some(inside) = fence.inside() {
+            info!("Landlock: of all files, the process can write {inside}");
+        }
+        if let Raised::Not(why) = fence {
+            warn!("Landlock: the process can write any file that its user can: {why}");
         }
     }
 
