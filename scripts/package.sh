@@ -26,6 +26,7 @@ put() { # mode, from, to
 put 755 "$target/ringbus" usr/bin/ringbus
 strip --strip-unneeded "$root/deb/usr/bin/ringbus"
 put 644 scripts/systemd/ringbus.service lib/systemd/system/ringbus.service
+put 644 scripts/systemd/ringbus.socket lib/systemd/system/ringbus.socket
 put 644 scripts/systemd/ringbus.sysusers usr/lib/sysusers.d/ringbus.conf
 put 644 scripts/systemd/ringbus.tmpfiles usr/lib/tmpfiles.d/ringbus.conf
 put 644 scripts/package/ringbus.conf etc/ringbus/ringbus.conf

@@ -50,7 +50,8 @@ echo "OK configuration"
 
 unit="$root/lib/systemd/system/ringbus.service"
 sed "s|/usr/bin/ringbus|$root/usr/bin/ringbus|;/^Documentation/d" "$unit" >"$work/ringbus.service"
-problems="$(systemd-analyze verify "$work/ringbus.service" 2>&1)"
+sed '/^Documentation/d' "${unit%.service}.socket" >"$work/ringbus.socket"
+problems="$(systemd-analyze verify "$work"/ringbus.{service,socket} 2>&1)"
 [ -z "$problems" ] || { echo "$problems" && exit 1; }
 exposure="$(systemd-analyze security --offline=true "$unit" |
     sed -n 's/.*Overall exposure level for ringbus.service: \([0-9.]*\).*/\1/p')"

@@ -28,6 +28,8 @@ pub struct StartOptions {
     pub cores: Vec<usize>,
     /// Bound and listening; nothing was accepted from it yet.
     pub listener: TcpListener,
+    /// The service manager has the listener too, and goes on listening after this process.
+    pub shared: bool,
     /// What a reload may change.
     pub terms: Terms,
     /// How long a shard looks for work before it sleeps.
@@ -117,6 +119,7 @@ impl DataPlane for Shards {
         let running = io::start(io::StartOptions {
             cores: options.cores,
             listener: options.listener,
+            shared: options.shared,
             options: options.terms.into(),
             spin: options.spin,
             rest: options.rest,

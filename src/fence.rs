@@ -35,6 +35,33 @@ pub enum Raised {
     Not(String),
 }
 
+impl Raised {
+    /// What can be written, for a sentence; `None` without a fence.
+    #[must_use]
+    pub fn inside(&self) -> Option<String> {
+        let Self::Around(places) = self else { return None };
+        let list: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+        Some(if list.is_empty() { "nothing".to_owned() } else { list.join(", ") })
+    }
+
+    /// Whether this is in the way of writing a file, which may be one that has to be made. Only for
+    /// saying why it was denied: the kernel decides.
+    #[must_use]
+    pub fn keeps_out(&self, file: &Path) -> bool {
+        let Self::Around(places) = self else { return false };
+        let Ok(real) = file.canonicalize().or_else(|_| folder(file).canonicalize()) else {
+            return false;
+        };
+        let inside = |place: &PathBuf| place.canonicalize().is_ok_and(|at| real.starts_with(at));
+        !places.iter().any(inside)
+    }
+}
+
+/// Where a file is, or is to be.
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
 /// Keeps this thread, and those it starts, from writing anything else. Never to be taken back.
 #[must_use]
 pub fn raise(writable: &Writable) -> Raised {
@@ -61,8 +88,7 @@ fn places(writable: &Writable) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
         let target = file.canonicalize().ok();
         let special = target.as_ref().is_some_and(|target| !target.is_file());
         if !special {
-            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-            places.push((folder.unwrap_or_else(|| Path::new(".")).to_owned(), files()));
+            places.push((folder(file).to_owned(), files()));
         }
         places.extend(target.map(|target| (target, write)));
     }
@@ -109,12 +135,18 @@ mod tests {
         fs::write(outside.join("old"), "old").unwrap();
         let writable = Writable { log: Some(inside.join("log")), ..Writable::default() };
         fenced(writable, move |raised| {
-            assert!(matches!(raised, Raised::Around(places) if places.contains(&inside)));
+            assert_eq!(raised.inside(), Some(inside.display().to_string()));
             let log = inside.join("log");
             fs::write(&log, "1").unwrap();
             fs::rename(&log, inside.join("log.1")).unwrap();
             fs::remove_file(inside.join("log.1")).unwrap();
             fs::write("/dev/null", "x").unwrap();
+            for there in [&log, &inside.join("new"), &inside] {
+                assert!(!raised.keeps_out(there), "{}", there.display());
+            }
+            // One that is not there, in a folder that is not there either: that is another matter.
+            assert!(!raised.keeps_out(&outside.join("no/such")));
+            assert!(raised.keeps_out(&outside.join("new")) && raised.keeps_out(&outside));
             let denied = |outcome: std::io::Result<()>| {
                 assert_eq!(outcome.map_err(|e| e.kind()), Err(ErrorKind::PermissionDenied));
             };
@@ -140,9 +172,10 @@ mod tests {
             ..Writable::default()
         };
         fenced(writable, move |raised| {
-            let Raised::Around(places) = raised else { panic!("{raised:?}") };
+            let Raised::Around(places) = &raised else { panic!("{raised:?}") };
             assert!(!places.contains(&PathBuf::from("/dev")), "{places:?}");
             fs::write(inside.join("log"), "x").unwrap();
+            assert!(!raised.keeps_out(&inside.join("log")));
             assert!(fs::write(dir.path().join("other"), "x").is_err());
         });
     }

@@ -8,6 +8,7 @@
 //! | [`doctor`] | what the host must offer, checked |
 //! | [`cores`] | which cores the process may use |
 //! | [`listen`], [`addresses`] | the client listener and the addresses it is reached under |
+//! | [`inherit`] | the client listener that the service manager has opened |
 //! | [`fence`] | what the process may write |
 //! | [`identity`] | server ID and name |
 //! | [`auth`] | who may connect |
@@ -34,6 +35,7 @@ pub mod doctor;
 pub mod fence;
 pub mod files;
 pub mod identity;
+pub mod inherit;
 pub mod listen;
 pub mod monitor;
 pub mod observe;

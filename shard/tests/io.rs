@@ -43,6 +43,7 @@ fn serve(cores: &[usize]) -> (Running, u16) {
     let running = start(StartOptions {
         cores: cores.to_vec(),
         listener,
+        shared: false,
         options: Options {
             info: Info { headers: true, ..Info::default() },
             limits: Limits::default(),

@@ -1,9 +1,10 @@
 //! The life of the process: from the command line to a running server, and to its end.
 //!
-//! Start order: block signals, raise the fence, open the log, raise limits, examine the host, say
-//! who we are, write the pid file, listen for monitoring and for clients, start the data plane,
-//! serve monitoring, write the ports file, be ready. Threads are started after the signals are
-//! blocked and the fence is raised, and clients can connect only to a server that can serve them.
+//! Start order: take what the service manager passed, block signals, raise the fence, open the log,
+//! raise limits, examine the host, say who we are, write the pid file, listen for monitoring and
+//! for clients, start the data plane, serve monitoring, write the ports file, be ready. Threads are
+//! started after the signals are blocked and the fence is raised, and clients can connect only to a
+//! server that can serve them.
 //!
 //! Exit codes: 0 after a clean stop or a command that succeeded, else 1.
 
@@ -28,6 +29,7 @@ use crate::doctor::{self, Finding, Host, Verdict};
 use crate::fence::{self, Raised, Writable};
 use crate::files::{self, Ports, PortsFile};
 use crate::identity::Identity;
+use crate::inherit;
 use crate::listen::{self, Endpoint};
 use crate::monitor::{self, Door, Facts, SharedFacts};
 use crate::observe::log::{FATAL, Log, LogOptions};
@@ -133,6 +135,8 @@ impl Plan {
 
 /// Runs a server to its end. An error is for standard error.
 fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCode, String> {
+    // Before the first thread, and before anything else has the descriptor.
+    let inherited = inherit::listener()?;
     let signals = Signals::block().map_err(|error| format!("cannot block signals: {error}"))?;
     // Before the first thread is started, which is that of the log: threads inherit it.
     let fence = (!plan.without_fence).then(|| fence::raise(&writable(&plan.settings)));
@@ -143,7 +147,8 @@ fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCod
     let host = Host::read(plan.shards);
     let accounts = Accounts::new(&plan.settings.auth.system_account);
     let service = Service::from_env();
-    let server = Server { program, plan, host, log: &log, plane, fence, service, accounts };
+    let server =
+        Server { program, plan, host, log: &log, plane, fence, service, accounts, inherited };
     let ended = server.live(&mut |rest| signals.wait(rest));
     if let Err(why) = &ended {
         error!(target: FATAL, "{why}");
@@ -187,6 +192,8 @@ struct Server<'a> {
     service: Service,
     /// Numbers of accounts.
     accounts: Accounts,
+    /// Where clients connect, if the service manager says so. Until the start.
+    inherited: Option<TcpListener>,
 }
 
 /// What runs, and what is to be tidied up after it.
@@ -246,6 +253,8 @@ impl Server<'_> {
 
     fn start(&mut self) -> Result<Live, String> {
         let auth = Arc::new(self.plan.settings.auth.auth(&mut self.accounts));
+        let inherited = self.inherited.take();
+        let shared = inherited.is_some();
         let settings = &self.plan.settings;
         let findings = doctor::examine(&self.host);
         if let Some(refusal) = doctor::refusal(&findings) {
@@ -265,7 +274,7 @@ impl Server<'_> {
         }
 
         let door = self.monitoring()?;
-        let (listener, endpoint) = self.listen(&mut identity)?;
+        let (listener, endpoint) = self.listen(inherited, &mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
         let nowhere = Endpoint { host: String::new(), port: 0 };
         let watched_at = door.as_ref().map_or(nowhere, |door| door.endpoint.clone());
@@ -276,6 +285,7 @@ impl Server<'_> {
             .start(StartOptions {
                 cores,
                 listener,
+                shared,
                 terms: self.terms(&identity, &auth),
                 spin: self.plan.spin.unwrap_or_default(),
                 rest: self.service.rest(),
@@ -373,25 +383,33 @@ impl Server<'_> {
     }
 
     fn tell_fence(&self) {
-        match &self.fence {
-            None => {}
-            Some(Raised::Around(places)) => {
-                let list: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
-                let list = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
-                info!("Landlock: of all files, the process can write {list}");
-            }
-            Some(Raised::Not(why)) => {
-                warn!("Landlock: the process can write any file that its user can: {why}");
-            }
+        let Some(fence) = &self.fence else { return };
+        if let Some(inside) = fence.inside() {
+            info!("Landlock: of all files, the process can write {inside}");
+        }
+        if let Raised::Not(why) = fence {
+            warn!("Landlock: the process can write any file that its user can: {why}");
         }
     }
 
     /// Opens the listener and tells the identity where it is.
-    fn listen(&self, identity: &mut Identity) -> Result<(TcpListener, Endpoint), String> {
+    fn listen(
+        &self,
+        inherited: Option<TcpListener>,
+        identity: &mut Identity,
+    ) -> Result<(TcpListener, Endpoint), String> {
         let settings = &self.plan.settings.listen;
         let mut endpoint = Endpoint { host: (*settings.host).clone(), port: *settings.port };
-        let listener = listen::listen(&endpoint).map_err(|error| error.to_string())?;
-        endpoint.port = listener.local_addr().map_err(|error| error.to_string())?.port();
+        let is_inherited = inherited.is_some();
+        let listener = match inherited {
+            Some(listener) => listener,
+            None => listen::listen(&endpoint).map_err(|error| error.to_string())?,
+        };
+        let local = listener.local_addr().map_err(|error| error.to_string())?;
+        endpoint.port = local.port();
+        if is_inherited {
+            endpoint.host = local.ip().to_string();
+        }
         info!("Listening for client connections on {endpoint}");
 
         let told = advertised(settings.client_advertise.as_deref(), &endpoint);

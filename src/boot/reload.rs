@@ -1,10 +1,11 @@
 //! Reading the configuration again: all of it or nothing.
 //!
-//! Whatever can fail comes first: reading, comparing, opening the log. Then the new settings are in
-//! force, every shard is told the same, and the log has a line for each change in the words of
-//! nats-server. Only a pid file or ports file that cannot be written is a mere error line, as
-//! there.
+//! Whatever can fail comes first: reading, comparing, and at last opening the log, which may leave
+//! an empty file behind. Then the new settings are in force, every shard is told the same, and the
+//! log has a line for each change in the words of nats-server. Only a pid file or ports file that
+//! cannot be written is a mere error line, as there.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -39,13 +40,13 @@ impl Server<'_> {
         }
         let Loaded { settings: new, problems } = config::load(&self.plan.flags, &config::System)?;
         let steps = config::diff(&self.plan.settings, &new).map_err(|why| why.to_string())?;
+        let told = advertised(new.listen.client_advertise.as_deref(), &live.endpoint)
+            .map_err(|why| format!("invalid {why}"))?;
         let sink = steps.iter().find_map(|step| match step {
-            ReloadStep::LogSink(to) => Some(log::Next::open(&log_options(self.program, to))),
+            ReloadStep::LogSink(to) => Some(self.open_sink(to)),
             _ => None,
         });
         let sink = sink.transpose()?;
-        let told = advertised(new.listen.client_advertise.as_deref(), &live.endpoint)
-            .map_err(|why| format!("invalid {why}"))?;
 
         for warning in problems.warnings.iter().chain(&problems.notes) {
             warn!("{warning}");
@@ -71,6 +72,27 @@ impl Server<'_> {
         Ok(())
     }
 
+    /// Opens what the log goes to next. The fence is named if it is in the way: nothing that the
+    /// operator does to the file would help.
+    fn open_sink(&self, to: &Logging) -> Result<log::Next, String> {
+        log::Next::open(&log_options(self.program, to)).map_err(|line| {
+            match to.file.as_deref().and_then(|file| self.fenced(file)) {
+                Some(why) => format!("{line} ({why})"),
+                None => line,
+            }
+        })
+    }
+
+    /// Why this process cannot write a file, whatever its user may do, and what helps.
+    fn fenced(&self, file: &Path) -> Option<String> {
+        let fence = self.fence.as_ref().filter(|fence| fence.keeps_out(file))?;
+        let inside = fence.inside()?;
+        Some(format!(
+            "Landlock: of all files, the process can write {inside}; restart the server to write \
+             elsewhere"
+        ))
+    }
+
     /// Does what is not for the shards.
     fn take(&mut self, step: &ReloadStep, live: &mut Live) {
         match step {
@@ -80,8 +102,9 @@ impl Server<'_> {
             }
             ReloadStep::PidFile(Some(path)) => {
                 if let Err(error) = files::write_pid(path, std::process::id()) {
-                    let (path, cause) = (path.display(), listen::reason(&error));
-                    error!("Failed to write pidfile: open {path}: {cause}");
+                    let why = self.fenced(path).map_or_else(String::new, |why| format!(" ({why})"));
+                    let (shown, cause) = (path.display(), listen::reason(&error));
+                    error!("Failed to write pidfile: open {shown}: {cause}{why}");
                 }
             }
             ReloadStep::PortsFileDir(_) => {
@@ -146,6 +169,18 @@ fn say_log(old: &Logging, new: &Logging) {
     if *old.file != *new.file {
         let file = new.file.as_deref().unwrap_or_else(|| "".as_ref());
         info!("Reloaded: log_file = {}", file.display());
+    }
+    if *old.file_bytes_max != *new.file_bytes_max {
+        info!("Reloaded: logfile_size_limit = {}", new.file_bytes_max.unwrap_or(0));
+    }
+    if *old.files_max != *new.files_max {
+        info!("Reloaded: logfile_max_num = {}", new.files_max.unwrap_or(0));
+    }
+    if *old.syslog != *new.syslog {
+        info!("Reloaded: syslog = {}", *new.syslog);
+    }
+    if *old.remote_syslog != *new.remote_syslog {
+        info!("Reloaded: remote_syslog = {}", new.remote_syslog.as_deref().unwrap_or(""));
     }
 }
 

@@ -263,13 +263,7 @@ impl<'a> Cursor<'a> {
         }
         self.take_while(|c| c.is_ascii_digit());
         match self.peek() {
-            Some('.') => {
-                self.fraction()?;
-                if self.peek() == Some('.') {
-                    return Ok(Value::Text(self.address(start)));
-                }
-                float(self.since(start), &at)
-            }
+            Some('.') => self.with_fraction(start, &at),
             Some(c) if units::is_prefix(c) => self.with_unit(start, &at),
             _ => integer(self.since(start), &at),
         }
@@ -280,13 +274,7 @@ impl<'a> Cursor<'a> {
         let (at, start) = (self.spot(), self.rest);
         let digits = self.take_while(|c| c.is_ascii_digit()).len();
         match self.peek() {
-            Some('.') => {
-                self.fraction()?;
-                if self.peek() == Some('.') {
-                    return Ok(Value::Text(self.address(start)));
-                }
-                float(self.since(start), &at)
-            }
+            Some('.') => self.with_fraction(start, &at),
             Some('-') if digits == 4 => self.time(start, &at),
             Some('-') => self.fault("a point of time is written 2026-01-31T12:00:00Z"),
             Some(c) if units::is_prefix(c) => self.with_unit(start, &at),
@@ -306,19 +294,17 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `.` and at least one digit.
-    fn fraction(&mut self) -> Result<(), Problem> {
+    /// A float from its point on, unless a second point follows: then it is an address.
+    fn with_fraction(&mut self, start: &'a str, at: &Spot) -> Result<Value, Problem> {
         self.bump();
         if self.take_while(|c| c.is_ascii_digit()).is_empty() {
             return self.fault(format!("a digit is missing behind '.', found {}", self.seen()));
         }
-        Ok(())
-    }
-
-    /// The rest of an address that began as a float.
-    fn address(&mut self, start: &'a str) -> String {
+        if self.peek() != Some('.') {
+            return float(self.since(start), at);
+        }
         self.take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':' | '-'));
-        self.since(start).to_owned()
+        Ok(Value::Text(self.since(start).to_owned()))
     }
 
     fn time(&mut self, start: &'a str, at: &Spot) -> Result<Value, Problem> {

@@ -26,8 +26,10 @@ const TOO_DEEP: &str = "more than 100 maps and lists are nested";
 /// Files that include each other, variables that refer to each other.
 const CHAIN_MAX: usize = 20;
 
-/// Values of a configuration, repeated uses of a variable counted.
-const VALUES_MAX: usize = 1_000_000;
+/// Values of a configuration, repeated uses of a variable counted. The fuzzer soon finds out that
+/// every line can double them, and then does little else if there may be many.
+const VALUES_MAX: usize = if cfg!(fuzzing) { 10_000 } else { 1_000_000 };
+const TOO_MANY: &str = "the configuration has too many values";
 
 /// Included files and environment variables read in all.
 const TEXTS_MAX: usize = 1000;
@@ -63,6 +65,15 @@ struct Shared<'w> {
     texts_left: usize,
     /// Maps and lists around this place.
     depth: usize,
+}
+
+impl Shared<'_> {
+    /// Takes `count` from the number of values there may be, if so many are left.
+    fn count_values(&mut self, count: usize) -> bool {
+        let left = self.values_left.checked_sub(count);
+        self.values_left = left.unwrap_or(self.values_left);
+        left.is_some()
+    }
 }
 
 fn parse_file(shared: &mut Shared<'_>, name: Arc<str>, text: &[u8]) -> Map {
@@ -294,7 +305,9 @@ impl Parser<'_, '_, '_> {
 
     /// A value; blanks before it were skipped.
     fn value(&mut self) -> Result<Value, Problem> {
-        self.count(1)?;
+        if !self.shared.count_values(1) {
+            return self.cursor.fault(TOO_MANY);
+        }
         let value = match self.cursor.peek() {
             Some('{') => self.nested(Self::map)?,
             Some('[') => self.nested(Self::list)?,
@@ -307,15 +320,6 @@ impl Parser<'_, '_, '_> {
             }
         };
         Ok(value)
-    }
-
-    /// Takes `count` from the number of values there may be.
-    fn count(&mut self, count: usize) -> Result<(), Problem> {
-        match self.shared.values_left.checked_sub(count) {
-            Some(left) => self.shared.values_left = left,
-            None => return self.cursor.fault("the configuration has too many values"),
-        }
-        Ok(())
     }
 
     /// Takes one from the number of texts there may be.
@@ -400,12 +404,14 @@ impl Parser<'_, '_, '_> {
         let known = self.open.iter_mut().rev().find_map(|map| map.get_mut(name));
         if let Some(entry) = known {
             entry.is_variable = true;
-            let value = entry.value.clone();
-            self.count(value.size())?;
-            if self.shared.depth + value.depth() > DEPTH_MAX {
+            // Before it is copied: it may be as large as all that is there already.
+            if !self.shared.count_values(entry.value.size()) {
+                return self.cursor.fault(TOO_MANY);
+            }
+            if self.shared.depth + entry.value.depth() > DEPTH_MAX {
                 return self.cursor.fault(TOO_DEEP);
             }
-            return Ok(value);
+            return Ok(entry.value.clone());
         }
         if self.shared.variables.iter().any(|open| open == name) {
             self.error(at, format!("variable ${name} refers to itself"));

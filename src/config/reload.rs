@@ -1,8 +1,9 @@
 //! From the settings in force and new ones to what has to be done.
 //!
 //! A reload is all or nothing: one change that a running server cannot make refuses the whole, with
-//! every such change named. What can change is what nats-server can change; the steps are typed,
-//! and each is for the one part of the process that owns the thing.
+//! every such change named. What can change is what nats-server can change, and the bounds of
+//! the log file; the steps are typed, and each is for the one part of the process that owns the
+//! thing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,10 +57,6 @@ pub(super) const FIXED: &[&str] = &[
     "server_name",
     "host",
     "port",
-    "logfile_size_limit",
-    "logfile_max_num",
-    "syslog",
-    "remote_syslog",
     "max_pending",
     "max_subscriptions",
     "max_subscription_tokens",
@@ -82,7 +79,7 @@ pub fn diff(old: &Settings, new: &Settings) -> Result<Vec<ReloadStep>, Refused> 
     refuse(old, new)?;
     let mut steps = Vec::new();
     let (was, is) = (&old.log, &new.log);
-    if (&*was.file, *was.time, *was.utc) != (&*is.file, *is.time, *is.utc) {
+    if !same_sink(was, is) {
         steps.push(ReloadStep::LogSink(Box::new(is.clone())));
     }
     if was.verbosity() != is.verbosity() {
@@ -144,4 +141,16 @@ fn refuse(old: &Settings, new: &Settings) -> Result<(), Refused> {
         refused.push(format!("config reload not supported for {key}: old={was}, new={is}"));
     }
     if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
+}
+
+/// Whether lines go to the same place and begin in the same way. Settings that another outdoes
+/// count too: what changed is told.
+fn same_sink(old: &Logging, new: &Logging) -> bool {
+    *old.file == *new.file
+        && *old.file_bytes_max == *new.file_bytes_max
+        && *old.files_max == *new.files_max
+        && *old.syslog == *new.syslog
+        && *old.remote_syslog == *new.remote_syslog
+        && *old.time == *new.time
+        && *old.utc == *new.utc
 }

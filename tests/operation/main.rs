@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fence;
+mod inherit;
 mod lame_duck;
 mod logging;
 mod reload;
@@ -25,6 +26,9 @@ use tempfile::TempDir;
 /// What a client that reads INFO at any time says of itself.
 const CLIENT: &str = r#"{"verbose":false,"pedantic":false,"protocol":1,"headers":true}"#;
 
+/// Where every server of these tests listens, and how it runs.
+const FLAGS: [&str; 6] = ["-a", "127.0.0.1", "-p", "-1", "--shards", "2"];
+
 /// A running server and the folder it works in. Dropping it ends it.
 struct Process {
     child: Child,
@@ -38,18 +42,16 @@ impl Process {
     }
 
     fn start_in(folder: TempDir, flags: &[&str], environment: &[(&str, &Path)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringbus"));
+        command.args(FLAGS).args(flags).envs(environment.iter().copied()).stdin(Stdio::null());
+        Self::spawn(folder, &mut command)
+    }
+
+    /// Starts a command that becomes the server.
+    fn spawn(folder: TempDir, command: &mut Command) -> Self {
         let errors = File::create(folder.path().join("stderr")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_ringbus"))
-            .args(["-a", "127.0.0.1", "-p", "-1", "--shards", "2"])
-            .args(flags)
-            .envs(environment.iter().copied())
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn()
-            .unwrap();
-        Self { child, folder }
+        command.current_dir(folder.path()).stdout(Stdio::null()).stderr(errors);
+        Self { child: command.spawn().unwrap(), folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -254,6 +254,119 @@ fn the_log_moves_and_says_more() {
     let address = address.rsplit(' ').next().unwrap().parse().unwrap();
     drop(Raw::client(address, CLIENT).unwrap());
     process.wait_for("two", "[DBG] 127.0.0.1:");
+}
+
+/// A syslog; what it was told comes out of the function.
+fn syslog() -> (String, impl FnMut() -> String) {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+    let url = format!("udp://{}", receiver.local_addr().unwrap());
+    let next = move || {
+        let mut bytes = [0; 2000];
+        let count = receiver.recv(&mut bytes).expect("the syslog is told nothing");
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    };
+    (url, next)
+}
+
+#[test]
+fn the_log_moves_to_a_syslog_and_on_and_back() {
+    let ((first, mut told_first), (second, mut told_second)) = (syslog(), syslog());
+    let process = start("", &[]);
+    process.address();
+    let reload = |config: &str| {
+        fs::write(process.path("conf"), config).unwrap();
+        process.signal(Signal::HUP);
+    };
+    reload(&format!("remote_syslog: \"{first}\""));
+    process.wait_for("stderr", &format!("[INF] Reloaded: remote_syslog = {first}"));
+    let line = told_first();
+    assert!(line.contains(": Reloaded server configuration (sha256:"), "{line}");
+    // Only what comes after the change is for the new place, and only that.
+    assert_eq!(said(&process, "Reloaded server configuration"), 0);
+    reload(&format!("remote_syslog: \"{second}\""));
+    assert!(told_first().contains("Trapped \"hangup\" signal"));
+    assert!(told_first().ends_with(&format!(": Reloaded: remote_syslog = {second}\n")));
+    assert!(told_second().contains(": Reloaded server configuration (sha256:"));
+    // Where it goes is not there: the log stays where it is, and so does everything else.
+    reload("remote_syslog: \"unix:///no/such\", max_payload: 10");
+    assert!(told_second().contains("Trapped \"hangup\" signal"));
+    let line = told_second();
+    assert!(line.contains("Failed to reload server configuration: error connecting to"), "{line}");
+    assert!(line.contains("dial unix /no/such: connect: no such file or directory"), "{line}");
+    let mut client = client(&process, "", "");
+    client.send(b"PUB a 11\r\n01234567890\r\n").unwrap();
+    client.sync().unwrap();
+    reload("");
+    assert!(told_second().contains("Trapped \"hangup\" signal"));
+    process.wait_for("stderr", "[INF] Reloaded server configuration (sha256:");
+}
+
+#[test]
+fn a_log_file_gets_other_bounds() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    fs::write(folder.path().join("conf"), "log_file: \"logs/log\", trace: true").unwrap();
+    let process = Process::start_in(folder, &["-c", "conf"], &[]);
+    process.wait_for("logs/log", "Server is ready");
+    let address = process.wait_for("logs/log", "Listening for client connections on ");
+    let address = address.rsplit(' ').next().unwrap().parse().unwrap();
+    let mut client = Raw::client(address, CLIENT).unwrap();
+    assert!(client.line().unwrap().contains("\"connect_info\":true"));
+    let mut fill = || {
+        for _ in 0..100 {
+            client.send(b"PUB a 1\r\nx\r\n").unwrap();
+        }
+        client.sync().unwrap();
+    };
+    let files = || fs::read_dir(process.path("logs")).unwrap().count();
+    fill();
+    assert_eq!(files(), 1);
+    let config = "log_file: \"logs/log\", trace: true, logfile_size_limit: 4000";
+    fs::write(process.path("conf"), config).unwrap();
+    process.signal(Signal::HUP);
+    // The file is too large already, and what is written next is a new one.
+    eventually("the file is put aside", PATIENCE, || files() == 2);
+    process.wait_for("logs/log", "Reloaded server configuration (sha256:");
+    fill();
+    eventually("files are put aside", PATIENCE, || files() > 3);
+    fs::write(process.path("conf"), format!("{config}, logfile_max_num: 2")).unwrap();
+    process.signal(Signal::HUP);
+    eventually("it is in force", PATIENCE, || {
+        fill();
+        files() == 2
+    });
+}
+
+#[test]
+fn a_log_beyond_the_fence_is_refused_and_the_fence_is_named() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    fs::create_dir(folder.path().join("out")).unwrap();
+    fs::write(folder.path().join("conf"), "pid_file: \"in/pid\"").unwrap();
+    let process = Process::start_in(folder, &["-c", "conf"], &[]);
+    process.address();
+    if said(&process, "Landlock: of all files, the process can write in") == 0 {
+        // This kernel has no fence to name.
+        process.wait_for("stderr", "[WRN] Landlock: ");
+        return;
+    }
+    let way_out = "(Landlock: of all files, the process can write in; restart the server to write \
+                   elsewhere)";
+    process.reload_fails("pid_file: \"in/pid\", log_file: \"out/log\", max_payload: 10");
+    let failed = "Failed to reload server configuration: error opening file: open out/log: ";
+    let line = process.wait_for("stderr", failed);
+    assert!(line.ends_with(&format!("{failed}permission denied {way_out}")), "{line}");
+    assert_eq!(said(&process, "Reloaded"), 0);
+    assert!(!process.path("out/log").exists());
+
+    process.reload("pid_file: \"out/pid\"");
+    let line = process.wait_for("stderr", "[ERR] Failed to write pidfile: open out/pid: ");
+    assert!(line.ends_with(way_out), "{line}");
+
+    fs::write(process.path("conf"), "log_file: \"in/log\"").unwrap();
+    process.signal(Signal::HUP);
+    process.wait_for("in/log", "Reloaded server configuration (sha256:");
 }
 
 #[test]

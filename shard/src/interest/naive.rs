@@ -64,16 +64,10 @@ impl Naive {
         target: LocalTarget,
     ) -> Option<u32> {
         let queue = queue.map(<[u8]>::to_vec);
-        let before = self.members(account, pattern, &queue);
-        let (pattern, owner) = (pattern.to_vec(), Owner::Here(target));
-        self.0.push(Subscription {
-            account,
-            pattern: pattern.clone(),
-            queue: queue.clone(),
-            owner,
-        });
-        let after = self.members(account, &pattern, &queue);
-        (before != after).then_some(after)
+        let owner = Owner::Here(target);
+        let added =
+            Subscription { account, pattern: pattern.to_vec(), queue: queue.clone(), owner };
+        self.change(account, pattern, &queue, |all| all.push(added))
     }
 
     /// Removes a local subscription; says what the other shards must hear.
@@ -84,11 +78,23 @@ impl Naive {
         queue: Option<&[u8]>,
         target: LocalTarget,
     ) -> Option<u32> {
-        let queue = queue.map(<[u8]>::to_vec);
-        let before = self.members(account, pattern, &queue);
-        let owner = Owner::Here(target);
-        self.0.retain(|known| !(known.is(account, pattern, &queue) && known.owner == owner));
-        let after = self.members(account, pattern, &queue);
+        let (queue, owner) = (queue.map(<[u8]>::to_vec), Owner::Here(target));
+        self.change(account, pattern, &queue, |all| {
+            all.retain(|known| !(known.is(account, pattern, &queue) && known.owner == owner));
+        })
+    }
+
+    /// Changes the list; gives the new number of members if that is another.
+    fn change(
+        &mut self,
+        account: AccountId,
+        pattern: &[u8],
+        queue: &Queue,
+        change: impl FnOnce(&mut Vec<Subscription>),
+    ) -> Option<u32> {
+        let before = self.members(account, pattern, queue);
+        change(&mut self.0);
+        let after = self.members(account, pattern, queue);
         (before != after).then_some(after)
     }
 

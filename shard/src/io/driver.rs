@@ -365,7 +365,7 @@ impl Driver {
 
     fn refuse_newcomers(&mut self) {
         if let Some(acceptor) = self.parts.acceptor.take() {
-            acceptor.close();
+            acceptor.close(&mut self.ring);
         }
     }
 

@@ -20,6 +20,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The listening socket, and where what it accepts goes.
 pub(super) struct Acceptor {
     listener: TcpListener,
+    /// Another process has it too.
+    shared: bool,
     pub(super) placement: Placement,
     /// The next pause, and when accepting begins again if it is paused.
     pause: Duration,
@@ -27,8 +29,8 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, placement: Placement) -> Self {
-        Self { listener, placement, pause: PAUSE_MIN, resume: None }
+    pub(super) fn new(listener: TcpListener, shared: bool, placement: Placement) -> Self {
+        Self { listener, shared, placement, pause: PAUSE_MIN, resume: None }
     }
 
     /// Accepts from now on.
@@ -66,11 +68,18 @@ impl Acceptor {
         }
     }
 
-    /// Nobody can connect any more. The ring may hold the socket for a while yet, so closing it
+    /// Nobody is accepted any more. The ring may hold the socket for a while yet, so closing it
     /// would not be enough.
-    pub(super) fn close(self) {
-        // A socket that does not listen any more is what is wanted.
-        let _ = shutdown(&self.listener, Shutdown::Both);
+    pub(super) fn close(self, ring: &mut SocketRing) {
+        if self.shared {
+            // Who connects from here on is for whoever accepts next. One that the ring has accepted
+            // and nobody has seen is closed, as if it had come a moment earlier. A ring that ends
+            // before it gets to this accepts nothing more either.
+            ring.cancel_accept();
+        } else {
+            // A socket that does not listen any more is what is wanted.
+            let _ = shutdown(&self.listener, Shutdown::Both);
+        }
     }
 
     /// How long until [`Self::retry`] has something to do.

@@ -172,6 +172,12 @@ impl SocketRing {
         self.push(entry, Token::Accept);
     }
 
+    /// Accepts no more.
+    pub(super) fn cancel_accept(&mut self) {
+        let entry = opcode::AsyncCancel::new(Token::Accept.to_bits()).build();
+        self.push(entry, Token::Ignored);
+    }
+
     /// Tells every time that an eventfd was written.
     pub(super) fn watch(&mut self, eventfd: BorrowedFd<'_>) {
         let events = u32::from(rustix::event::PollFlags::IN.bits());

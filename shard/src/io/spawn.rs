@@ -42,6 +42,8 @@ pub struct StartOptions {
     pub cores: Vec<usize>,
     /// Where clients connect; already listening.
     pub listener: TcpListener,
+    /// Another process has the listener too, and goes on listening when this one does not.
+    pub shared: bool,
     /// What every shard is told.
     pub options: Options,
     /// How long a shard looks for work before it sleeps. Zero unless cores are to spare.
@@ -84,7 +86,7 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
     let clock = Clock::start();
     let pulses = Pulses::new(shards, start.rest);
     let (ready, started) = bounded(shards);
-    let mut listener = Some((start.listener, senders));
+    let mut listener = Some((start.listener, start.shared, senders));
     let (orders, receivers_of_orders): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded()).unzip();
     let mut running = Running {
         loads: Arc::clone(&loads),
@@ -98,11 +100,12 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
         endpoints.into_iter().zip(receivers).zip(start.cores)
     {
         let me = endpoint.me;
-        let acceptor = listener.take().map(|(listener, lanes)| {
+        let acceptor = listener.take().map(|(listener, shared, lanes)| {
             let doorbells = Arc::clone(&endpoint.doorbells);
             let (loads, wakers) = (Arc::clone(&loads), Arc::clone(&wakers));
             let most = options.limits.connections;
-            Acceptor::new(listener, Placement::new(loads, lanes, doorbells, wakers, most))
+            let placement = Placement::new(loads, lanes, doorbells, wakers, most);
+            Acceptor::new(listener, shared, placement)
         });
         let seed = Seed { endpoint, newcomers, orders, acceptor };
         let world = World {

@@ -21,9 +21,17 @@ fn json(text: &str) -> String {
     map.map_or_else(|problems| problems.to_string(), |map| digest::json(&map))
 }
 
+/// Every text is read as what stands beside it: values, or what is wrong.
+#[track_caller]
+fn reads(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        assert_eq!(json(text), *expected, "{text:?}");
+    }
+}
+
 #[test]
 fn keys_and_separators() {
-    for (text, expected) in [
+    reads(&[
         ("", "{}"),
         (" \n\t\r\n", "{}"),
         ("a=1", r#"{"a":1}"#),
@@ -46,14 +54,12 @@ fn keys_and_separators() {
         ("\"include\" 1", r#"{"include":1}"#),
         ("a=1\na=2", r#"{"a":2}"#),
         ("a=1\nA=2", r#"{"A":2,"a":1}"#),
-    ] {
-        assert_eq!(json(text), expected, "{text:?}");
-    }
+    ]);
 }
 
 #[test]
 fn comments() {
-    for (text, expected) in [
+    reads(&[
         ("# a\n// b", "{}"),
         ("a=1 # c\nb=2//c", r#"{"a":1,"b":"2//c"}"#),
         ("a=1//c", r#"{"a":"1//c"}"#),
@@ -64,14 +70,12 @@ fn comments() {
         ("{ # c\n a=1 # c\n } # c", r#"{"a":1}"#),
         ("a=\"# no\"", r##"{"a":"# no"}"##),
         ("a=http://b", r#"{"a":"http://b"}"#),
-    ] {
-        assert_eq!(json(text), expected, "{text:?}");
-    }
+    ]);
 }
 
 #[test]
 fn numbers_and_what_only_begins_like_one() {
-    for (text, expected) in [
+    reads(&[
         ("a=-5", r#"{"a":-5}"#),
         ("a=007", r#"{"a":7}"#),
         ("a=1.5", r#"{"a":1.5}"#),
@@ -93,19 +97,18 @@ fn numbers_and_what_only_begins_like_one() {
         ("a=4222:4223", r#"{"a":"4222:4223"}"#),
         ("a=127.0.0.1", r#"{"a":"127.0.0.1"}"#),
         ("a=127.0.0.1:-1", r#"{"a":"127.0.0.1:-1"}"#),
+        ("a=-1.2.3:4", r#"{"a":"-1.2.3:4"}"#),
         ("a=[127.0.0.1:4222]", r#"{"a":["127.0.0.1:4222"]}"#),
         ("a=1.2.x", "a.conf:1:7: the value ended before 'x': quote it"),
         ("a=5k3", "a.conf:1:5: the value ended before '3': quote it"),
         ("a=2026-01-31T12:00:00Z", r#"{"a":"2026-01-31T12:00:00Z"}"#),
         ("a=+5", r#"{"a":"+5"}"#),
-    ] {
-        assert_eq!(json(text), expected, "{text:?}");
-    }
+    ]);
 }
 
 #[test]
 fn words_and_strings() {
-    for (text, expected) in [
+    reads(&[
         ("a=true;b=ON;c=Yes", r#"{"a":true,"b":true,"c":true}"#),
         ("a=false;b=Off;c=NO", r#"{"a":false,"b":false,"c":false}"#),
         ("a='true'", r#"{"a":"true"}"#),
@@ -125,14 +128,12 @@ fn words_and_strings() {
         ("a=(\n)", r#"{"a":"\n"}"#),
         ("a=(\r\nx\r\n)\r\nb=1", r#"{"a":"\r\nx\r\n","b":1}"#),
         ("a=,b=1", r#"{"a":"","b":1}"#),
-    ] {
-        assert_eq!(json(text), expected, "{text:?}");
-    }
+    ]);
 }
 
 #[test]
 fn lists_and_maps() {
-    for (text, expected) in [
+    reads(&[
         ("a=[]", r#"{"a":[]}"#),
         ("a []", r#"{"a":[]}"#),
         ("a=[1, 'b' , c,]", r#"{"a":[1,"b","c"]}"#),
@@ -159,14 +160,12 @@ fn lists_and_maps() {
             r#"{"a": {"b": [1, 2.5, true, "x"]}, "c": "d"}"#,
             r#"{"a":{"b":[1,2.5,true,"x"]},"c":"d"}"#,
         ),
-    ] {
-        assert_eq!(json(text), expected, "{text:?}");
-    }
+    ]);
 }
 
 #[test]
 fn variables() {
-    for (text, expected) in [
+    reads(&[
         ("a=1\nb=$a", r#"{"a":1,"b":1}"#),
         ("a={x=1}\nb=[$a,$a]", r#"{"a":{"x":1},"b":[{"x":1},{"x":1}]}"#),
         ("a=1\nb {a=2;c {d=$a}}\ne=$a", r#"{"a":1,"b":{"a":2,"c":{"d":2}},"e":1}"#),
@@ -179,9 +178,7 @@ fn variables() {
         ("PORT_OF_TEST=1\na=$INDIRECT", r#"{"PORT_OF_TEST":1,"a":4333}"#),
         ("a=$", "a.conf:1:3: variable $ is neither a key before this nor in the environment"),
         ("a {b=$a}", "a.conf:1:6: variable $a is neither a key before this nor in the environment"),
-    ] {
-        assert_eq!(json(text), expected, "{text:?}");
-    }
+    ]);
 }
 
 #[test]

@@ -61,7 +61,15 @@ fn each_change_becomes_its_step() {
         assert_eq!(steps.len(), 1, "{new}: {steps:?}");
         steps.remove(0)
     };
-    for config in ["log_file: \"/a\"", "logtime: false", "logtime_utc: true"] {
+    for config in [
+        "log_file: \"/a\"",
+        "log_size_limit: 5000",
+        "logfile_max_num: 3",
+        "syslog: true",
+        "remote_syslog: \"udp://a:5\"",
+        "logtime: false",
+        "logtime_utc: true",
+    ] {
         assert!(matches!(one(config), ReloadStep::LogSink(_)), "{config}");
     }
     for config in ["debug: true", "trace: true", "trace_verbose: true"] {

@@ -34,7 +34,7 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    /// Opens it; one that is too large already is put aside.
+    /// Opens it, and leaves what is in it alone: another may be writing it.
     pub(super) fn open(
         path: &Path,
         format: Format,
@@ -44,11 +44,17 @@ impl LogFile {
         let (file, size) = open(path)?;
         let limit = size_max.unwrap_or(u64::MAX);
         let (path, batch) = (path.to_owned(), String::new());
-        let mut log = Self { path, file, format, batch, size, size_max, limit, files_max };
-        if log.size > log.limit {
-            log.put(&line(Label::Information, "Rotating logfile...".to_owned()));
+        Ok(Self { path, file, format, batch, size, size_max, limit, files_max })
+    }
+
+    /// Nobody else writes it from here on. One that is too large already is put aside.
+    pub(super) fn begin(&mut self) {
+        // Whoever wrote it until now may have put it aside, and has surely written to it. A file
+        // that cannot be opened again is open still.
+        let _ = self.reopen();
+        if self.size > self.limit {
+            self.put(&line(Label::Information, "Rotating logfile...".to_owned()));
         }
-        Ok(log)
     }
 
     /// Takes a line. True if it was written because much was waiting.
@@ -183,9 +189,15 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 mod tests {
     use super::*;
 
-    fn log(path: &Path, size_max: u64, files_max: Option<usize>) -> LogFile {
+    fn opened(path: &Path, size_max: u64, files_max: Option<usize>) -> LogFile {
         let format = Format { pid: 1, zone: None, colored: false, json: false, severity: false };
         LogFile::open(path, format, Some(size_max), files_max).unwrap()
+    }
+
+    fn log(path: &Path, size_max: u64, files_max: Option<usize>) -> LogFile {
+        let mut log = opened(path, size_max, files_max);
+        log.begin();
+        log
     }
 
     fn text(n: usize) -> Line {
@@ -245,6 +257,33 @@ mod tests {
         log(&path, 300, None);
         assert_eq!(backups(&path).unwrap().len(), 1);
         assert!(fs::metadata(&path).unwrap().len() < 300);
+    }
+
+    #[test]
+    fn one_that_is_opened_touches_nothing_until_it_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut old = log(&path, 1000, None);
+        for n in 0..20 {
+            old.put(&text(n));
+        }
+        old.flush();
+        let written = fs::read(&path).unwrap();
+        let mut new = opened(&path, 300, None);
+        assert_eq!(fs::read(&path).unwrap(), written);
+        assert_eq!(backups(&path).unwrap().len(), 0);
+        // Meanwhile the old one is put aside, so that another file has the name.
+        while backups(&path).unwrap().is_empty() {
+            old.put(&text(20));
+        }
+        new.begin();
+        new.put(&text(21));
+        new.flush();
+        assert!(fs::read_to_string(&path).unwrap().contains("line 00021"));
+        for n in 22..50 {
+            new.put(&text(n));
+        }
+        assert!(backups(&path).unwrap().len() > 1, "the new bound holds");
     }
 
     #[test]

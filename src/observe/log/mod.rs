@@ -283,6 +283,7 @@ struct Writer {
 
 impl Writer {
     fn run(&mut self) {
+        self.sink.begin();
         while let Ok(first) = self.inbox.recv() {
             let mut next = Some(first);
             while let Some(task) = next {
@@ -302,6 +303,7 @@ impl Writer {
                         self.report_gap();
                         self.sink.flush();
                         self.sink = *sink;
+                        self.sink.begin();
                     }
                     Task::Flush(answer) => {
                         self.report_gap();

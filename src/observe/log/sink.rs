@@ -53,6 +53,14 @@ impl Sink {
         Self::Stream { out, format, batch: String::new() }
     }
 
+    /// Lines come from here on, and nobody else writes to the same place.
+    pub(super) fn begin(&mut self) {
+        match self {
+            Self::File(file) => file.begin(),
+            Self::Stream { .. } | Self::Syslog(_) => {}
+        }
+    }
+
     /// Takes a line. True if it was written because much was waiting.
     pub(super) fn put(&mut self, line: &Line) -> bool {
         match self {
