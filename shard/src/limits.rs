@@ -101,6 +101,10 @@ pub const SNIPPET_BYTES: usize = 32;
 /// Options of a request to the server that any client may make; longer ones are not answered.
 pub const ASKED_BYTES_MAX: usize = 4 << 10;
 
+/// Requests to the server that one client may make within a second; more are not answered. A client
+/// asks once, when it connects.
+pub const ASKED_PER_SECOND: u32 = 100;
+
 /// Largest message that the server itself publishes: a page with all connections there may be.
 pub const INTERNAL_PAYLOAD_MAX: usize = 64 << 20;
 

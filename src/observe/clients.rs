@@ -1,7 +1,7 @@
 //! What happens to clients, as log lines in the words of nats-server: people and tools search for
 //! them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 use ringbus_shard::error::{CloseReason, Quoted, Violation};
@@ -12,28 +12,31 @@ use tracing::{debug, error, info, trace, warn};
 use super::log::FATAL;
 use crate::system::Note;
 
+/// How often it is said, at most, that notes are lost.
+const OVERRUN_SAID_EVERY: Duration = Duration::from_secs(10);
+
 /// Writes the events of one shard to the log, and hands on those that go further.
 #[derive(Clone, Debug)]
 pub struct ClientLog {
     notes: Sender<Note>,
-    /// The last note found no room.
-    overrun: bool,
+    /// When it was last said that a note found no room.
+    overrun: Option<Instant>,
 }
 
 impl ClientLog {
     /// With whoever takes the notes.
     #[must_use]
     pub fn new(notes: Sender<Note>) -> Self {
-        Self { notes, overrun: false }
+        Self { notes, overrun: None }
     }
 
-    /// A shard waits for nobody: what finds no room is lost, and that is said once.
+    /// A shard waits for nobody: what finds no room is lost, and that is said now and then.
     fn hand_on(&mut self, note: Note) {
         let full = matches!(self.notes.try_send(note), Err(TrySendError::Full(_)));
-        if full && !self.overrun {
+        if full && self.overrun.is_none_or(|said| said.elapsed() > OVERRUN_SAID_EVERY) {
             warn!("More happens to clients than system events can tell: some are left out");
+            self.overrun = Some(Instant::now());
         }
-        self.overrun = full;
     }
 }
 

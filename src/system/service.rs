@@ -132,7 +132,7 @@ pub(crate) fn start(
     };
     let thread = thread::Builder::new()
         .name("system".to_owned())
-        .spawn(move || speaker.speak(&notes, &obeyed))?;
+        .spawn(move || speaker.speak(notes, &obeyed))?;
     Ok(System { orders, thread })
 }
 
@@ -176,7 +176,7 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn speak(mut self, notes: &Receiver<Note>, orders: &Receiver<Order>) {
+    fn speak(mut self, mut notes: Receiver<Note>, orders: &Receiver<Order>) {
         loop {
             let due = [self.changed_due, self.reopen_due, Some(self.statsz_due)];
             let due = due.into_iter().flatten().fold(self.conns_due, Instant::min);
@@ -186,11 +186,16 @@ impl Speaker {
                     Ok(Heard::Pong) => {}
                     Err(_) => self.lost(),
                 },
-                recv(notes) -> note => {
-                    for note in note.into_iter().chain(notes.try_iter().take(NOTES_AT_ONCE)) {
+                recv(notes) -> note => match note {
+                    Ok(note) => {
                         self.on_note(note);
+                        for note in notes.try_iter().take(NOTES_AT_ONCE) {
+                            self.on_note(note);
+                        }
                     }
-                }
+                    // The shards have ended; the order to stop will come.
+                    Err(_) => notes = never(),
+                },
                 recv(orders) -> order => match order {
                     Ok(Order::LameDuck) => self.say_of_server("LAMEDUCK"),
                     Ok(Order::Stop) | Err(_) => return self.farewell(),

@@ -20,6 +20,7 @@ use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
 use crate::wire::info::check_foreign;
 
+use super::ask::Asking;
 use super::carry::{Carry, STASH_BYTES};
 use super::keepalive::Keepalive;
 
@@ -103,6 +104,7 @@ pub struct ClientSession {
     reading: bool,
     /// Its client has said who it is, whatever came of it.
     pub(super) has_connected: bool,
+    pub(super) asking: Asking,
     /// The server itself speaks.
     pub(super) internal: bool,
 }
@@ -151,6 +153,7 @@ impl ClientSession {
             leaving: None,
             reading: true,
             has_connected: false,
+            asking: Asking::default(),
             internal: false,
         }
     }
@@ -308,7 +311,7 @@ impl ClientSession {
             self.trace_in(exchange, op);
         }
         match op {
-            ClientOp::Publish(publish) => return self.publish(exchange, publish),
+            ClientOp::Publish(publish) => return self.publish(exchange, now, publish),
             ClientOp::Subscribe { subject, queue, sid } => {
                 return self.subscribe(exchange, subject, *queue, sid);
             }

@@ -1,5 +1,6 @@
 //! PUB and HPUB: limits and reserved names, then delivery.
 
+use crate::clock::Now;
 use crate::delivery::Message;
 use crate::delivery::publish::Publisher;
 use crate::engine::Exchange;
@@ -17,10 +18,15 @@ fn is_special(name: &[u8]) -> bool {
 }
 
 impl ClientSession {
-    pub(super) fn publish(&mut self, exchange: &mut Exchange, publish: &Publish<'_>) -> Flow {
+    pub(super) fn publish(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Now,
+        publish: &Publish<'_>,
+    ) -> Flow {
         let impossible = self.connect.pedantic && !subject::is_valid_literal(publish.subject);
         if (is_special(publish.subject) || is_special(publish.reply))
-            && let Some(flow) = self.special(exchange, publish, impossible)
+            && let Some(flow) = self.special(exchange, now, publish, impossible)
         {
             return flow;
         }
@@ -72,6 +78,7 @@ impl ClientSession {
     fn special(
         &mut self,
         exchange: &mut Exchange,
+        now: Now,
         publish: &Publish<'_>,
         impossible: bool,
     ) -> Option<Flow> {
@@ -82,7 +89,7 @@ impl ClientSession {
             Violation::PublishTo(publish.subject.into())
         } else if subject::is_reserved_reply(publish.reply) {
             Violation::ReplyOf(publish.reply.into())
-        } else if self.asks(exchange, publish) {
+        } else if self.asks(exchange, now, publish) {
             self.count(exchange, publish);
             if self.connect.verbose {
                 self.tell(exchange, encode::OK);

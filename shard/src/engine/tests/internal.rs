@@ -117,6 +117,19 @@ fn clients_may_ask_the_server_a_few_things() {
 }
 
 #[test]
+fn nobody_keeps_the_server_busy_with_questions() {
+    let mut scene = Scene::new(Limits::default());
+    let (conn, other) = (scene.client(), scene.client());
+    for _ in 0..3 {
+        scene.says(conn, &"PUB $SYS.REQ.USER.INFO r 0\r\n\r\n".repeat(1_000));
+        assert_eq!(scene.asked().len(), crate::limits::ASKED_PER_SECOND as usize);
+        scene.says(other, "PUB $SYS.REQ.USER.INFO r 0\r\n\r\n");
+        assert_eq!(scene.asked().len(), 1);
+        scene.wait(Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn one_client_is_sent_away_or_told_to_go() {
     let mut scene = Scene::new(Limits::default());
     let (first, second) = (scene.client(), scene.client());
