@@ -1,5 +1,6 @@
 //! The server against clients that are slow, greedy, or no HTTP clients at all.
 
+use std::io::Read;
 use std::net::Ipv4Addr;
 
 use super::*;
@@ -24,7 +25,7 @@ struct Fixture {
 fn fixture() -> Fixture {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    Fixture { server: Server::start(listener, Box::new(Echo)).unwrap(), address }
+    Fixture { server: Server::start(listener, None, Box::new(Echo)).unwrap(), address }
 }
 
 impl Fixture {
