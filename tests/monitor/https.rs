@@ -267,6 +267,43 @@ fn garbage_and_silence_are_cut_off_while_others_are_served() {
 }
 
 #[test]
+fn a_peer_that_sends_byte_by_byte_has_no_more_time() {
+    let served = served(", timeout: 1");
+    let (begin, mut tcp) = (Instant::now(), TcpStream::connect(served.monitor).expect("listens"));
+    let record = [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], &[b'a'; 400]].concat();
+    for byte in record {
+        if tcp.write_all(&[byte]).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let took = begin.elapsed();
+    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn the_flag_opens_the_port_with_the_block_of_the_file() {
+    let folder = TempDir::new().expect("a folder");
+    let authority = Authority::new();
+    authority.issue(folder.path(), "localhost");
+    let file = folder.path().join("conf");
+    let config = config(folder.path(), "localhost", "");
+    let block = config.split_once('\n').expect("lines").1;
+    fs::write(&file, block).expect("written");
+    let file = file.to_str().expect("text");
+    let refused = |flags: &[&str]| ringbus(1).start(flags).err().expect("no start");
+    let why = "key \"tls\": TLS is not supported yet";
+    assert!(refused(&["-c", file]).contains(why));
+    assert!(refused(&["-c", file, "-m", "-1"]).contains(why));
+    assert!(refused(&["-ms", "-1"]).contains("TLS cert and key required for HTTPS"));
+    let why = "can't specify both HTTP (-1) and HTTPs (-1) ports";
+    assert!(refused(&["-c", file, "-m", "-1", "-ms", "-1"]).contains(why));
+    let server = ringbus(1).start(&["-c", file, "-ms", "-1"]).expect("the server starts");
+    let monitor = server.monitoring().expect("monitoring listens");
+    varz(&Served { folder, authority, server, monitor });
+}
+
+#[test]
 fn a_renewed_certificate_is_shown_to_those_who_come_after_the_reload() {
     let served = served("");
     let first = shown(&served);
