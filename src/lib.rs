@@ -17,6 +17,7 @@
 //! | [`service`] | what the service manager is told |
 //! | [`observe`] | the log |
 //! | [`monitor`] | monitoring over HTTP, metrics, the status page |
+//! | [`tls`] | certificates, keys and handshakes |
 //! | [`system`] | system events, and requests of operators by message |
 //! | [`data_plane`] | the door to the shards |
 //!
@@ -42,3 +43,4 @@ pub mod observe;
 pub mod service;
 pub mod signal;
 pub mod system;
+pub mod tls;

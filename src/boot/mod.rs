@@ -36,6 +36,7 @@ use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
 use crate::system::{self, NOTES_MAX, Reload, System};
+use crate::tls;
 
 use self::lame_duck::{LameDuck, Step, Timing};
 
@@ -216,6 +217,8 @@ struct Live {
     /// The same, and where monitoring listens, as the kernel has it.
     local: SocketAddr,
     watched: Option<SocketAddr>,
+    /// What monitoring shows of itself over TLS, if it does.
+    tls: Option<tls::Shared>,
     lame_duck: Option<LameDuck>,
 }
 
@@ -293,6 +296,7 @@ impl Server<'_> {
             })
             .map_err(|error| format!("Can't start the shards: {error}"))?;
         let watched = door.as_ref().and_then(|door| door.local_addr().ok());
+        let tls = door.as_ref().and_then(|door| door.tls.clone());
         let endpoints = monitor::endpoints(facts.clone(), running.inspector());
         let monitor = door
             .map(|door| door.serve(Arc::clone(&endpoints)))
@@ -317,6 +321,7 @@ impl Server<'_> {
             endpoint,
             local,
             watched,
+            tls,
             lame_duck: None,
         })
     }
@@ -324,9 +329,11 @@ impl Server<'_> {
     /// Opens the monitoring port, if there is to be one.
     fn monitoring(&self) -> Result<Option<Door>, String> {
         let settings = &self.plan.settings;
-        let Some(port) = *settings.monitoring.http else { return Ok(None) };
+        let (http, https) = (*settings.monitoring.http, *settings.monitoring.https);
+        let Some(port) = http.or(https) else { return Ok(None) };
         let host = settings.monitoring.host.as_ref().unwrap_or(&settings.listen.host).clone();
-        Door::open(Endpoint { host, port }).map(Some)
+        let tls = settings.tls.server.clone().filter(|_| https.is_some());
+        Door::open(Endpoint { host, port }, tls.map(tls::Shared::new)).map(Some)
     }
 
     /// What monitoring says of this server.
@@ -339,6 +346,7 @@ impl Server<'_> {
             accounts: auth.accounts().to_vec(),
             system_account: auth.system_account().to_owned(),
             endpoint: endpoint.clone(),
+            tls: settings.tls.server.clone(),
             base_path: monitor::base_path(settings.monitoring.base_path.as_deref().unwrap_or("")),
             cores: self.host.cores.allowed.len(),
             tags: (*settings.names.server_tags).clone(),
@@ -423,10 +431,11 @@ impl Server<'_> {
         let dir = self.plan.settings.life.ports_file_dir.as_ref()?;
         let file = PortsFile::new(dir, self.program.name(), std::process::id());
         let interfaces = addresses::of_all_interfaces();
+        let scheme = if self.plan.settings.tls.server.is_some() { "https" } else { "http" };
         let ports = Ports {
             nats: addresses::urls("nats", local, &interfaces),
             monitoring: monitor
-                .map_or_else(Vec::new, |local| addresses::urls("http", local, &interfaces)),
+                .map_or_else(Vec::new, |local| addresses::urls(scheme, local, &interfaces)),
         };
         if let Err(line) = file.write(&ports) {
             error!("{line}");

@@ -113,6 +113,11 @@ impl Server<'_> {
                 }
                 live.ports_file = self.write_ports(live.local, live.watched);
             }
+            ReloadStep::Tls(server) => {
+                if let Some(tls) = &live.tls {
+                    tls.set(server.clone());
+                }
+            }
             ReloadStep::LogSink(_)
             | ReloadStep::TracedLength(_)
             | ReloadStep::Limits(_)
@@ -156,6 +161,7 @@ fn say(step: &ReloadStep, old: &Settings, new: &Settings) {
         }
         ReloadStep::Tags(_) => info!("Reloaded: tags"),
         ReloadStep::Metadata(_) => info!("Reloaded: metadata"),
+        ReloadStep::Tls(_) => info!("Reloaded: tls = enabled"),
     }
 }
 

@@ -44,6 +44,11 @@ pub struct Flags {
     #[arg(help = "Port for monitoring over HTTP; -1 picks a free one
                   (default: 0, no monitoring)")]
     pub http_port: Option<i32>,
+    #[arg(help_heading = "Server options", long = "https_port", alias = "ms")]
+    #[arg(value_name = "port", value_parser = http_port)]
+    #[arg(help = "The same over HTTPS; the file has its tls block
+                  and allow_non_tls: true")]
+    pub https_port: Option<i32>,
     #[arg(help_heading = "Server options", long, short, value_name = "file")]
     #[arg(help = "Read this configuration file; flags win over it")]
     #[arg(value_parser = path)]

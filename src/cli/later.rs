@@ -1,8 +1,8 @@
 //! Flags of nats-server whose feature is not in this release.
 //!
 //! They are read like any other flag and then refused with the reason, because a server that
-//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`, `-ms 0`)
-//! pass, as they do with nats-server.
+//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`,
+//! `--routes=`) pass, as they do with nats-server.
 
 use clap::{Arg, ArgMatches};
 
@@ -25,17 +25,12 @@ struct Feature {
 
 const FEATURES: &[Feature] = &[
     Feature {
-        what: "monitoring over TLS is not part of this release",
-        remedy: "Use -m, behind a proxy that ends TLS if the network is not trusted.",
-        flags: &[("https_port", &["ms"], Value::Number("port"))],
-    },
-    Feature {
         what: "JetStream is not part of this release",
         remedy: "Start without it.",
         flags: &[("jetstream", &["js"], Value::Switch), ("store_dir", &["sd"], Value::Text("dir"))],
     },
     Feature {
-        what: "TLS is not part of this release",
+        what: "TLS for clients is not part of this release",
         remedy: "Start without it, behind a proxy that ends TLS if the network is not trusted.",
         flags: &[
             ("tls", &[], Value::Switch),

@@ -329,7 +329,7 @@ impl FromField<'_> for SystemName {
 }
 
 /// Seconds as a number, or a duration in quotes.
-struct Timeout(Duration);
+pub(super) struct Timeout(pub(super) Duration);
 
 impl FromField<'_> for Timeout {
     fn read(field: Field<'_>) -> Option<Self> {

@@ -25,6 +25,17 @@ pub(super) fn check(settings: &Settings, report: &Report) {
         );
         complain(report, payload, pending, text);
     }
+    let (http, https) = (&settings.monitoring.http, &settings.monitoring.https);
+    if let (Some(plain), Some(secure)) = (**http, **https) {
+        // A free port is asked for with -1.
+        let shown = |port: u16| if port == 0 { -1 } else { i32::from(port) };
+        let text = format!(
+            "can't specify both HTTP ({}) and HTTPs ({}) ports",
+            shown(plain),
+            shown(secure)
+        );
+        complain(report, https, http, text);
+    }
     let (users, accounts) = (&settings.auth.users, &settings.auth.accounts);
     let in_accounts = accounts.iter().any(|account| !account.users.is_empty());
     for (origin, has_users) in

@@ -63,6 +63,12 @@ fn is_disabled(value: &Value) -> bool {
     }
 }
 
+/// A handshake after INFO, as everywhere else.
+fn is_not_first(value: &Value) -> bool {
+    let is_off = |text: &str| ["false", "off"].iter().any(|off| text.eq_ignore_ascii_case(off));
+    is_false(value) || matches!(value, Value::Text(text) if is_off(text))
+}
+
 /// The policies that are what this server does anyway.
 fn is_close(value: &Value) -> bool {
     matches!(value, Value::Text(text) if text == "default" || text == "close")
@@ -86,7 +92,6 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["prof_port"], "a Go profiler", ANY, is_zero),
     feature(&["prof_block_rate"], "a Go profiler", ANY, is_zero),
     feature(&["proxy_protocol"], "the PROXY protocol", ANY, is_false),
-    feature(&["tls"], "TLS", Shape::Map(nested::TLS), never),
     feature(&["ocsp"], "OCSP", Shape::Map(nested::OCSP), is_false),
     feature(&["ocsp_cache"], "OCSP", Shape::Map(nested::OCSP_CACHE), is_false),
     feature(&["write_timeout"], "this policy for slow writes", ANY, is_close),
@@ -111,9 +116,26 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["feature_flags"], "a feature flag", ANY, is_empty),
     feature(&["default_js_domain"], "JetStream", ANY, is_empty),
     feature(&["proxies"], "a trusted proxy", Shape::Map(nested::PROXIES), is_empty),
-    feature(&["https"], "monitoring over TLS", ANY, is_zero),
-    feature(&["https_port"], "monitoring over TLS", ANY, is_zero),
 ];
+
+/// A `tls` block that is not for monitoring.
+pub(super) const CLIENT_TLS: &[Feature] = &[feature(&["tls"], TLS, Shape::Map(nested::TLS), never)];
+
+/// What a `tls` block cannot have: all of it would let somebody in, or keep somebody out.
+pub(super) const IN_TLS: &[Feature] = &[
+    feature(&["verify_and_map"], "a user who is known by a certificate", ANY, is_false),
+    feature(&["pinned_certs"], "a list of certificates", ANY, is_empty),
+    feature(&["handshake_first", "first", "immediate"], "TLS before INFO", ANY, is_not_first),
+    feature(&["ocsp_peer"], "OCSP", ANY, is_false),
+    feature(&["cert_store"], CERT_STORE, ANY, never),
+    feature(&["cert_match_by"], CERT_STORE, ANY, never),
+    feature(&["cert_match"], CERT_STORE, ANY, never),
+    feature(&["ca_certs_match"], CERT_STORE, ANY, never),
+    feature(&["cert_match_skip_invalid"], CERT_STORE, ANY, is_false),
+];
+
+const TLS: &str = "TLS";
+const CERT_STORE: &str = "a certificate store of Windows";
 
 /// Keys of the `authorization` block.
 pub(super) const AUTHORIZATION: &[Feature] = &[
@@ -175,10 +197,9 @@ pub(super) fn refuse(reader: &mut Reader<'_>, features: &'static [Feature]) {
     }
 }
 
-/// Takes the keys whose effect nobody could see without clustering, JetStream, TLS and so on. Only
+/// Takes the keys whose effect nobody could see without clustering, JetStream and so on. Only
 /// their type matters.
 pub(super) fn pass_over(reader: &mut Reader<'_>) {
-    reader.optional::<bool>(&["allow_non_tls"]);
     reader.optional::<bool>(&["no_system_account", "no_system", "no_sys_acc"]);
     reader.optional::<i64>(&["connect_error_reports"]);
     reader.optional::<i64>(&["reconnect_error_reports"]);

@@ -38,6 +38,7 @@ mod problem;
 mod reader;
 mod reload;
 mod setting;
+mod tls;
 mod units;
 mod value;
 
@@ -57,6 +58,7 @@ pub use self::names::Names;
 pub use self::problem::{Problem, Problems, Spot};
 pub use self::reload::{Refused, ReloadStep, diff};
 pub use self::setting::{Origin, Setting};
+pub use self::tls::Tls;
 
 use self::dump::Dump;
 use self::problem::Report;
@@ -76,6 +78,7 @@ pub struct Settings {
     pub auth: Credentials,
     pub life: Life,
     pub monitoring: Monitoring,
+    pub tls: Tls,
 }
 
 /// The file that the settings come from.
@@ -104,7 +107,7 @@ pub struct Loaded {
 pub fn load(flags: &Flags, world: &dyn Surroundings) -> Result<Loaded, String> {
     let Some(path) = flags.config.as_deref().filter(|path| !path.as_os_str().is_empty()) else {
         let report = Report::default();
-        let settings = settings(&Map::default(), None, flags, &report);
+        let settings = settings(&Map::default(), None, flags, world, &report);
         return finish(settings, report).map_err(|problems| problems.to_string());
     };
     let text = world.read(path).map_err(|error| reason(path, &error))?;
@@ -128,12 +131,20 @@ pub fn read(
         report.general_warning(format!("{path}: config has no values or is empty"));
     }
     let used = FileUsed { path: file.to_owned(), digest: digest::digest(&map) };
-    let settings = settings(&map, Some(used), flags, &report);
+    let settings = settings(&map, Some(used), flags, world, &report);
     finish(settings, report)
 }
 
-fn settings(map: &Map, file: Option<FileUsed>, flags: &Flags, report: &Report) -> Settings {
+fn settings(
+    map: &Map,
+    file: Option<FileUsed>,
+    flags: &Flags,
+    world: &dyn Surroundings,
+    report: &Report,
+) -> Settings {
     let mut reader = Reader::new(map, report);
+    let monitoring = Monitoring::read(&mut reader, flags);
+    let tls = Tls::read(&mut reader, &monitoring.https, world);
     let settings = Settings {
         file,
         names: Names::read(&mut reader, flags),
@@ -142,7 +153,8 @@ fn settings(map: &Map, file: Option<FileUsed>, flags: &Flags, report: &Report) -
         limits: Bounds::read(&mut reader),
         auth: Credentials::read(&mut reader, flags),
         life: Life::read(&mut reader, flags),
-        monitoring: Monitoring::read(&mut reader, flags),
+        monitoring,
+        tls,
     };
     later::refuse(&mut reader, later::TOP);
     later::pass_over(&mut reader);
@@ -164,7 +176,7 @@ impl Settings {
     }
 
     fn shown(&self) -> Dump {
-        let Self { file, names, listen, log, limits, auth, life, monitoring } = self;
+        let Self { file, names, listen, log, limits, auth, life, monitoring, tls } = self;
         let mut dump = Dump::default();
         if let Some(FileUsed { path, digest }) = file {
             dump.comment(&format!("{} ({digest})", path.display()));
@@ -176,6 +188,7 @@ impl Settings {
         auth.show(&mut dump);
         life.show(&mut dump);
         monitoring.show(&mut dump);
+        tls.show(&mut dump);
         dump
     }
 

@@ -1,4 +1,4 @@
-//! Monitoring over HTTP. HTTPS is read here, and refused in `later` until it is served.
+//! Monitoring, over HTTP or HTTPS.
 
 use super::dump::Dump;
 use super::listen::{Address, Port, non_empty};
@@ -32,9 +32,9 @@ impl Monitoring {
         let https = address(&["https"], reader);
         let http_port = reader.optional(&["http_port", "monitor_port"]);
         let https_port = reader.optional(&["https_port"]);
-        let port = |address, port, flag: Option<i32>| {
-            let flag = flag.map(|port| Some(Port::from(port)));
-            Setting::new(None).or_file(address).or_file(port).or_flag("--http_port", flag).map(
+        let port = |address, port, flag: (&'static str, Option<i32>)| {
+            let (name, flag) = (flag.0, flag.1.map(|port| Some(Port::from(port))));
+            Setting::new(None).or_file(address).or_file(port).or_flag(name, flag).map(
                 |port: Option<Port>| {
                     port.filter(|port| !port.is_zero()).map(|port| port.resolve(0))
                 },
@@ -43,8 +43,8 @@ impl Monitoring {
         let some = |found: Option<Found<Port>>| found.map(|found| found.map(Some));
         Self {
             host: host.map(non_empty),
-            http: port(some(http), some(http_port), flags.http_port),
-            https: port(some(https), some(https_port), None),
+            http: port(some(http), some(http_port), ("--http_port", flags.http_port)),
+            https: port(some(https), some(https_port), ("--https_port", flags.https_port)),
             base_path: Setting::new(String::new())
                 .or_file(reader.optional(&["http_base_path"]))
                 .map(non_empty),

@@ -13,6 +13,7 @@ use ringbus_shard::limits::Limits;
 
 use super::{Logging, Settings};
 use crate::cli::Verbosity;
+use crate::tls::Server;
 
 /// One thing to do.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub enum ReloadStep {
     Tags(Vec<String>),
     /// Monitoring shows these.
     Metadata(BTreeMap<String, String>),
+    /// Whoever connects over TLS from now on sees another certificate or has other choices.
+    Tls(Server),
 }
 
 /// Why a reload changes nothing; shown as a line for each change that cannot be made.
@@ -114,6 +117,11 @@ pub fn diff(old: &Settings, new: &Settings) -> Result<Vec<ReloadStep>, Refused> 
     }
     if *old.names.server_metadata != *metadata {
         steps.push(ReloadStep::Metadata(metadata.clone()));
+    }
+    if let (Some(was), Some(is)) = (&old.tls.server, &new.tls.server)
+        && !was.same(is)
+    {
+        steps.push(ReloadStep::Tls(is.clone()));
     }
     Ok(steps)
 }

@@ -1,5 +1,5 @@
-//! Monitoring over HTTP: the endpoints of nats-server, `/metrics` for Prometheus, and a page for
-//! people.
+//! Monitoring over HTTP or HTTPS: the endpoints of nats-server, `/metrics` for Prometheus, and a
+//! page for people.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -51,6 +51,7 @@ pub(crate) use self::time::round_trip;
 use crate::auth::Account;
 use crate::identity::Identity;
 use crate::listen::{self, Endpoint};
+use crate::tls;
 
 /// What monitoring says of the server and cannot learn from its shards.
 #[derive(Clone, Debug)]
@@ -67,6 +68,8 @@ pub struct Facts {
     pub system_account: String,
     /// Where monitoring listens; nowhere with port 0.
     pub endpoint: Endpoint,
+    /// How it is encrypted; without, it is not.
+    pub tls: Option<tls::Server>,
     /// In front of every path; empty, or with a slash before it and none behind.
     pub base_path: String,
     /// Cores that the process may use.
@@ -110,6 +113,8 @@ impl SharedFacts {
 #[derive(Debug)]
 pub struct Door {
     listener: TcpListener,
+    /// What it shows over TLS; nothing if it does not speak TLS.
+    pub tls: Option<tls::Shared>,
     /// Where it is; the port is the real one.
     pub endpoint: Endpoint,
 }
@@ -119,7 +124,7 @@ impl Door {
     ///
     /// # Errors
     /// Returns the line that the server ends with.
-    pub fn open(mut endpoint: Endpoint) -> Result<Self, String> {
+    pub fn open(mut endpoint: Endpoint, tls: Option<tls::Shared>) -> Result<Self, String> {
         let failed = |why: &str| {
             format!(
                 "Can't start monitoring: can't listen to the monitor port: {why} \
@@ -129,8 +134,9 @@ impl Door {
         let listener = listen::listen(&endpoint).map_err(|error| failed(&error.cause()))?;
         let local = listener.local_addr().map_err(|error| failed(&error.to_string()))?;
         endpoint.port = local.port();
-        info!("Starting http monitor on {endpoint}");
-        Ok(Self { listener, endpoint })
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        info!("Starting {scheme} monitor on {endpoint}");
+        Ok(Self { listener, tls, endpoint })
     }
 
     /// Where it listens, as the kernel has it.
@@ -146,7 +152,7 @@ impl Door {
     /// # Errors
     /// Returns the system's error if it has no thread to give.
     pub(crate) fn serve(self, endpoints: Arc<Endpoints>) -> io::Result<http::Server> {
-        http::Server::start(self.listener, Box::new(endpoints))
+        http::Server::start(self.listener, self.tls, Box::new(endpoints))
     }
 }
 

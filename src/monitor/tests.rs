@@ -15,6 +15,7 @@ fn endpoints(base: &str) -> Endpoints {
         accounts: Vec::new(),
         system_account: "OPS".to_owned(),
         endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: 8222 },
+        tls: None,
         base_path: base_path(base),
         cores: 1,
         tags: Vec::new(),

@@ -95,6 +95,8 @@ pub(super) struct Varz {
     slow_consumer_stats: ByKind,
     stale_connection_stats: ByKind,
     disk_io_wait_stats: DiskWaits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert_not_after: Option<Timestamp>,
 }
 
 /// Connections of each kind.
@@ -170,11 +172,14 @@ pub(super) fn varz(endpoints: &Endpoints) -> Result<Varz, Refusal> {
     Ok(from_totals(endpoints, &totals))
 }
 
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
     let (facts, started) = (endpoints.facts(), &endpoints.started);
     let (identity, limits) = (&facts.identity, &facts.limits);
     let (stats, traffic) = (&totals.stats, &totals.traffic);
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let slow = stats.slow_pending + stats.slow_deadline;
     Varz {
         server_id: identity.server_id.clone(),
@@ -191,9 +196,9 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         ping_interval: nanos(limits.ping_interval),
         ping_max: limits.pings_out,
         http_host: facts.endpoint.host.clone(),
-        http_port: facts.endpoint.port,
+        http_port: if facts.tls.is_none() { facts.endpoint.port } else { 0 },
         http_base_path: facts.base_path.clone(),
-        https_port: 0,
+        https_port: if facts.tls.is_some() { facts.endpoint.port } else { 0 },
         auth_timeout: limits.auth_timeout.as_secs_f64(),
         max_control_line: limits.control_line,
         max_payload: limits.payload,
@@ -204,7 +209,7 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         mqtt: Off {},
         websocket: Off {},
         jetstream: Off {},
-        tls_timeout: 2.0,
+        tls_timeout: facts.tls.as_ref().map_or(2.0, |tls| tls.timeout.as_secs_f64()),
         write_deadline: nanos(limits.write_deadline),
         start: *started,
         now: Timestamp::now(),
@@ -240,5 +245,6 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         slow_consumer_stats: ByKind { clients: slow, ..ByKind::default() },
         stale_connection_stats: ByKind { clients: stats.stale, ..ByKind::default() },
         disk_io_wait_stats: DiskWaits::default(),
+        tls_cert_not_after: facts.tls.as_ref().and_then(|tls| tls.not_after),
     }
 }

@@ -5,6 +5,7 @@
 //! so that the file stays true.
 
 mod fields;
+mod https;
 mod load;
 mod nonsense;
 mod secrets;

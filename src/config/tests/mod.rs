@@ -9,6 +9,7 @@ mod reload;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::LazyLock;
 
 use super::*;
 
@@ -31,6 +32,21 @@ impl Surroundings for Invented {
     }
 }
 
+/// Certificates and keys, made once.
+static PEM: LazyLock<[(&str, String); 6]> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap();
+    let labelled = |kind| format!("-----BEGIN {kind}-----\nQUJD\n-----END {kind}-----\n");
+    [
+        ("server.pem", made.cert.pem()),
+        ("server.key", made.signing_key.serialize_pem()),
+        ("other.key", other.serialize_pem()),
+        ("wrong.pem", labelled("CERTIFICATE")),
+        ("encrypted.key", labelled("ENCRYPTED PRIVATE KEY")),
+        ("garbage.pem", "no PEM at all\n".to_owned()),
+    ]
+});
+
 /// What the golden tests include and refer to.
 fn world() -> Invented {
     Invented {
@@ -44,7 +60,9 @@ fn world() -> Invented {
             ("unknown.conf", "max_connections: 5\nmax_paylod: 5\n"),
             ("loop.conf", "debug: true\ninclude \"./sub/../loop.conf\"\n"),
         ]
-        .into(),
+        .into_iter()
+        .chain(PEM.iter().map(|(name, text)| (*name, text.as_str())))
+        .collect(),
         variables: [
             ("PORT_OF_TEST", "4333"),
             ("SIZE", "2MB"),

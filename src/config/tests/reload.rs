@@ -139,3 +139,20 @@ fn the_system_account_keeps_its_name() {
     let named = "accounts { $SYS {} }, system_account: \"$SYS\"";
     assert!(steps(named, "accounts { $SYS {} }").is_empty(), "that is its name anyway");
 }
+
+#[test]
+fn whoever_asks_over_tls_is_shown_what_is_new() {
+    let https = |more: &str| {
+        format!(
+            "https: 8443, allow_non_tls: true\n\
+             tls {{ cert_file: \"server.pem\", key_file: \"server.key\" {more} }}"
+        )
+    };
+    assert!(steps(&https(""), &https(", timeout: \"2s\", verify: true")).is_empty());
+    for more in [", timeout: 1", ", min_version: \"1.3\"", ", curve_preferences: [ CurveP256 ]"] {
+        let steps = steps(&https(""), &https(more));
+        assert!(matches!(&*steps, [ReloadStep::Tls(_)]), "{more}");
+    }
+    let refused = diff(&settings(NONE), &settings(&https(""))).unwrap_err().to_string();
+    assert!(refused.contains("https_port: old=0, new=8443"), "{refused}");
+}

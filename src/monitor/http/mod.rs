@@ -6,32 +6,37 @@
 //! | --- | --- |
 //! | [`request`] | bytes to a request, or the status that refuses them |
 //! | [`response`] | a response to bytes |
+//! | `stream` | those bytes, plain or over TLS |
 //!
-//! Bounds: connections, bytes of a head, header lines, time for a head, time for a write, time
-//! without a request; the latter is shorter the fuller the server is. A connection over the bound
-//! is answered 503.
+//! Bounds: connections, bytes of a head, header lines, time for a handshake, for a head, for a
+//! write, and without a request; the latter is shorter the fuller the server is. A connection over
+//! the bound is answered 503, or closed where an answer would need a handshake.
 
 pub mod request;
 pub mod response;
+mod stream;
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
+use tracing::error;
+
+use crate::tls;
 
 use request::{HEAD_BYTES_MAX, Parsed, Request, parse};
 use response::Response;
+use stream::{Shut, Stream, drain, is_pause};
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 64;
 
-/// From the first byte of a head to its last, and for one write.
+/// From the first byte of a head to its last; no handshake may take longer either.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-const WRITE_TIME: Duration = Duration::from_secs(10);
 
 /// For one response, however slowly it is taken.
 const RESPONSE_TIME: Duration = Duration::from_secs(60);
@@ -45,6 +50,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a connection over the bound is given to send its request, which nobody reads.
 const REFUSAL: Duration = Duration::from_millis(20);
+
+/// Handshakes that failed are told of no more often than this.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Threads here need little.
 const STACK_BYTES: usize = 512 << 10;
@@ -64,6 +72,10 @@ impl<T: Answer> Answer for Arc<T> {
 /// What the threads of a server share.
 struct Shared {
     answers: Box<dyn Answer>,
+    /// What is shown in a handshake; nothing where there is none.
+    tls: Option<tls::Shared>,
+    /// When the last failure of one was told.
+    told: Mutex<Option<Instant>>,
     open: AtomicUsize,
     ends: AtomicBool,
 }
@@ -80,9 +92,18 @@ impl Server {
     ///
     /// # Errors
     /// Returns the system's error if it has no thread to give.
-    pub fn start(listener: TcpListener, answers: Box<dyn Answer>) -> io::Result<Self> {
-        let shared =
-            Arc::new(Shared { answers, open: AtomicUsize::new(0), ends: AtomicBool::new(false) });
+    pub fn start(
+        listener: TcpListener,
+        tls: Option<tls::Shared>,
+        answers: Box<dyn Answer>,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            answers,
+            tls,
+            told: Mutex::new(None),
+            open: AtomicUsize::new(0),
+            ends: AtomicBool::new(false),
+        });
         let listener = Arc::new(listener);
         let (ours, theirs) = (Arc::clone(&listener), Arc::clone(&shared));
         let acceptor = thread::Builder::new()
@@ -112,13 +133,15 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         let seat = Seat::take(shared);
         if seat.taken > CONNECTIONS_MAX {
-            refuse(stream);
+            if shared.tls.is_none() {
+                refuse(stream);
+            }
             continue;
         }
         let spawned = thread::Builder::new()
             .name("monitor-conn".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || Connection { stream, peer, seat, input: Vec::new() }.serve());
+            .spawn(move || serve(stream, peer, seat));
         // Without a thread the connection is dropped, and its client tries again.
         drop(spawned);
     }
@@ -150,16 +173,40 @@ fn refuse(mut stream: TcpStream) {
     let _ = stream.set_nonblocking(true);
     // Whoever does not read this finds the connection closed.
     let _ = stream.write_all(&bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
-    // A request that nobody has read would take the answer with it.
     let _ = stream.set_nonblocking(false);
-    let _ = stream.set_read_timeout(Some(REFUSAL));
-    let _ = stream.read(&mut [0; 4096]);
+    // A request that nobody has read would take the answer with it.
+    drain(&mut stream, REFUSAL);
+}
+
+/// On the thread of a connection: to its end.
+fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat) {
+    let shared = Arc::clone(&seat.shared);
+    let tls = shared.tls.as_ref().map(|tls| {
+        let server = tls.get();
+        let most = server.timeout.min(HEAD_TIME);
+        (server, most)
+    });
+    match Stream::open(stream, tls) {
+        Ok(stream) => Connection { stream, peer, seat, input: Vec::new() }.serve(),
+        Err(Shut::Unused) => {}
+        Err(Shut::Failed(why)) => shared.tell(peer, &why),
+    }
+}
+
+impl Shared {
+    /// A flood of them is one line a second.
+    fn tell(&self, peer: SocketAddr, why: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            *told = Some(Instant::now());
+            error!("monitoring: TLS handshake error from {peer}: {why}");
+        }
+    }
 }
 
 /// One connection, on its own thread.
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     seat: Seat,
     /// Received and not answered.
@@ -168,14 +215,9 @@ struct Connection {
 
 impl Connection {
     fn serve(mut self) {
-        let _ = self.stream.set_nodelay(true);
-        let _ = self.stream.set_write_timeout(Some(WRITE_TIME));
         // Every end is an end: there is nobody to tell.
         while let Ok(true) = self.exchange() {}
-        // What the client still sends must not take the last response from it.
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
-        let _ = self.stream.set_read_timeout(Some(LOOK));
-        let _ = self.stream.read(&mut [0; 4096]);
+        self.stream.close(LOOK);
     }
 
     /// One request and its response. True if another may follow.
@@ -220,10 +262,9 @@ impl Connection {
 
     /// Takes what has arrived, at most what a head may have. False if nothing came for a while.
     fn receive(&mut self) -> io::Result<bool> {
-        self.stream.set_read_timeout(Some(LOOK))?;
         let mut chunk = [0; 4096];
         let most = HEAD_BYTES_MAX.saturating_sub(self.input.len()).clamp(1, chunk.len());
-        match self.stream.read(chunk.get_mut(..most).unwrap_or_default()) {
+        match self.stream.read(chunk.get_mut(..most).unwrap_or_default(), LOOK) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 self.input.extend_from_slice(chunk.get(..count).unwrap_or_default());
@@ -243,21 +284,9 @@ impl Connection {
             first.extend_from_slice(rest);
             rest = &[];
         }
-        self.stream.write_all(&first)?;
-        while !rest.is_empty() {
-            if Instant::now() > deadline {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            let piece = rest.get(..rest.len().min(256 << 10)).unwrap_or_default();
-            let count = self.stream.write(piece)?;
-            rest = rest.get(count..).unwrap_or_default();
-        }
-        Ok(())
+        self.stream.write(&first, deadline)?;
+        self.stream.write(rest, deadline)
     }
-}
-
-fn is_pause(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 #[cfg(test)]

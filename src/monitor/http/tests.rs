@@ -1,5 +1,6 @@
 //! The server against clients that are slow, greedy, or no HTTP clients at all.
 
+use std::io::Read;
 use std::net::Ipv4Addr;
 
 use super::*;
@@ -22,9 +23,13 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
+    fixture_with(None)
+}
+
+fn fixture_with(tls: Option<tls::Shared>) -> Fixture {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    Fixture { server: Server::start(listener, Box::new(Echo)).unwrap(), address }
+    Fixture { server: Server::start(listener, tls, Box::new(Echo)).unwrap(), address }
 }
 
 impl Fixture {
@@ -162,6 +167,67 @@ fn a_large_response_arrives_whole() {
     let answer = fixture.send(b"GET /large HTTP/1.0\r\n\r\n");
     let body = answer.split_once("\r\n\r\n").unwrap().1;
     assert_eq!(body.len(), 8 << 20);
+    fixture.server.stop();
+}
+
+/// A server and a client over TLS that know each other.
+fn over_tls() -> (Fixture, rustls::StreamOwned<rustls::ClientConnection, TcpStream>) {
+    use crate::tls::{Offer, pem};
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = ("a.pem".as_ref(), "a.key".as_ref());
+    let chain = pem::chain(cert, made.cert.pem().as_bytes()).unwrap();
+    let secret = pem::key(key, made.signing_key.serialize_pem().as_bytes()).unwrap();
+    let certificates = vec![pem::pair((cert, chain), (key, secret)).unwrap()];
+    let timeout = Duration::from_secs(2);
+    let offer = Offer { certificates, timeout, ..Offer::default() };
+    let shared = tls::Shared::new(tls::Server::new(offer).unwrap());
+    let fixture = fixture_with(Some(shared));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let tcp = fixture.connect();
+    (fixture, rustls::StreamOwned::new(client, tcp))
+}
+
+#[test]
+fn a_large_response_arrives_whole_over_tls_however_it_is_taken() {
+    let (fixture, mut client) = over_tls();
+    client.write_all(b"GET /large HTTP/1.0\r\n\r\n").unwrap();
+    let (mut answer, mut chunk) = (Vec::new(), vec![0; 100_000]);
+    loop {
+        let count = client.read(&mut chunk).unwrap();
+        if count == 0 {
+            break;
+        }
+        answer.extend_from_slice(&chunk[..count]);
+        if answer.len() % 7 == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!(answer.len() - end, 8 << 20);
+    fixture.server.stop();
+}
+
+#[test]
+fn keys_may_change_in_the_middle_of_a_request() {
+    let (fixture, mut client) = over_tls();
+    for piece in [&b"GET /a"[..], b" HTTP/1.1\r\n", b"Host: h\r\nConnection: close\r\n\r\n"] {
+        client.write_all(piece).unwrap();
+        client.conn.refresh_traffic_keys().unwrap();
+        client.flush().unwrap();
+    }
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\n/a"), "{answer}");
     fixture.server.stop();
 }
 

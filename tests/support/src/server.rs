@@ -205,7 +205,7 @@ impl Server {
     pub fn monitoring(&self) -> Option<SocketAddr> {
         let ports = self.ports()?;
         let url = ports.get("monitoring")?.get(0)?.as_str()?;
-        url.strip_prefix("http://")?.parse().ok()
+        url.split_once("://")?.1.parse().ok()
     }
 }
 

@@ -1,0 +1,190 @@
+//! TLS: from certificates, keys and what the operator chose to something that can shake hands.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`pem`] | files to certificates and keys, refused in the words of nats-server |
+//! | [`choice`] | cipher suites and curves by their names in Go |
+//! | `expiry.rs` | until when a certificate is valid |
+//!
+//! Nothing here reads a file or a socket. Keys are not shown by anything: what has one has no
+//! `Debug` that goes into it, and no error has bytes of it.
+
+#![deny(clippy::indexing_slicing)]
+
+pub mod choice;
+mod expiry;
+pub mod pem;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::client::verify_server_name;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::ServerName;
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, ServerConnection};
+use sha2::{Digest, Sha256};
+
+use self::choice::{Curves, Suites};
+
+/// The oldest version that is spoken.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Oldest {
+    /// TLS 1.2.
+    #[default]
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+impl fmt::Display for Oldest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        })
+    }
+}
+
+/// What a server offers to whoever connects.
+#[derive(Clone, Default)]
+pub struct Offer {
+    /// In the order of the file.
+    pub certificates: Vec<Arc<CertifiedKey>>,
+    /// None for all.
+    pub suites: Option<Suites>,
+    /// None for all.
+    pub curves: Option<Curves>,
+    /// And all newer ones.
+    pub oldest: Oldest,
+    /// For a handshake.
+    pub timeout: Duration,
+}
+
+/// A server's side of TLS, ready for use.
+#[derive(Clone)]
+pub struct Server {
+    config: Arc<ServerConfig>,
+    /// For a handshake.
+    pub timeout: Duration,
+    /// Until when the first certificate is valid, if it says so in a way that is understood.
+    pub not_after: Option<Timestamp>,
+    /// Of all that was offered.
+    fingerprint: [u8; 32],
+}
+
+impl Server {
+    /// What this offer comes to.
+    ///
+    /// # Errors
+    /// Returns why nobody could shake hands.
+    pub fn new(offer: Offer) -> Result<Self, String> {
+        let fingerprint = fingerprint(&offer);
+        let Offer { certificates, suites, curves, oldest, timeout } = offer;
+        let leaf = certificates.first().and_then(|first| first.cert.first());
+        let not_after = leaf.and_then(|leaf| expiry::not_after(leaf));
+        let all = ring::default_provider();
+        let provider = CryptoProvider {
+            cipher_suites: suites.map_or(all.cipher_suites, |Suites(suites)| suites),
+            kx_groups: curves.map_or(all.kx_groups, |Curves(curves)| curves),
+            ..all
+        };
+        let versions: &[_] = match oldest {
+            Oldest::Tls12 => &[&TLS13, &TLS12],
+            Oldest::Tls13 => &[&TLS13],
+        };
+        // Nobody who asks for monitoring is asked for a certificate, as with nats-server.
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .map_err(|error| error.to_string())?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Certificates(certificates)));
+        Ok(Self { config: Arc::new(config), timeout, not_after, fingerprint })
+    }
+
+    /// Whether clients would see no difference.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+
+    /// One more handshake.
+    ///
+    /// # Errors
+    /// Returns what is wrong with the offer.
+    pub fn accept(&self) -> Result<ServerConnection, rustls::Error> {
+        ServerConnection::new(Arc::clone(&self.config))
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("not_after", &self.not_after).finish_non_exhaustive()
+    }
+}
+
+/// The offer in force at this moment: one thread replaces it, those that shake hands look.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<RwLock<Server>>);
+
+impl Shared {
+    /// This one, for now.
+    #[must_use]
+    pub fn new(server: Server) -> Self {
+        Self(Arc::new(RwLock::new(server)))
+    }
+
+    /// This one from now on, for those who connect.
+    pub fn set(&self, server: Server) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
+    /// As it is.
+    #[must_use]
+    pub fn get(&self) -> Server {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Public parts only: another key under the same certificate does not exist.
+fn fingerprint(offer: &Offer) -> [u8; 32] {
+    let Offer { certificates, suites, curves, oldest, timeout } = offer;
+    let mut hash = Sha256::new();
+    for certificate in certificates.iter().flat_map(|certified| &certified.cert) {
+        hash.update(certificate.len().to_le_bytes());
+        hash.update(certificate);
+    }
+    hash.update(format!("{suites:?} {curves:?} {oldest} {timeout:?}"));
+    hash.finalize().into()
+}
+
+/// Picks a certificate as Go does: the first that suits the name and the algorithms of the client,
+/// else the first.
+#[derive(Debug)]
+struct Certificates(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let Self(all) = self;
+        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let can_sign = |certified: &&Arc<CertifiedKey>| {
+            certified.key.choose_scheme(hello.signature_schemes()).is_some()
+        };
+        let has_name = |certified: &&Arc<CertifiedKey>| {
+            let parsed = certified.end_entity_cert().and_then(ParsedCertificate::try_from);
+            match (&name, parsed) {
+                (None, _) => true,
+                (Some(name), Ok(parsed)) => verify_server_name(&parsed, name).is_ok(),
+                (Some(_), Err(_)) => false,
+            }
+        };
+        let suits = |certified: &&Arc<CertifiedKey>| can_sign(certified) && has_name(certified);
+        all.iter().find(suits).or_else(|| all.first()).cloned()
+    }
+}
