@@ -21,8 +21,8 @@ const USER_INFO: &[u8] = b"$SYS.REQ.USER.INFO";
 const OF_ACCOUNT: [&[u8]; 3] =
     [b"$SYS.REQ.SERVER.PING.CONNZ", b"$SYS.REQ.ACCOUNT.PING.CONNZ", b"$SYS.REQ.ACCOUNT.PING.STATZ"];
 
-/// How often a client has asked lately. Answers are made by a thread that all clients share, so none
-/// may keep it from the others.
+/// How often a client has asked lately. Answers are made by a thread that all clients share, so
+/// none may keep it from the others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Asking {
     since: Now,
