@@ -202,6 +202,45 @@ fn a_publisher_with_one_message_per_write_is_read_in_order() {
     running.stop(Duration::from_secs(1));
 }
 
+/// Publishers that never let their socket run dry take turns, and those who say little do not wait
+/// for them.
+#[test]
+fn a_flood_leaves_others_their_share() {
+    const FLOODS: usize = 3;
+    let (running, port) = serve(&[0]);
+    let ends = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = (0..FLOODS)
+        .map(|_| {
+            let ends = Arc::clone(&ends);
+            thread::spawn(move || {
+                let mut client = Client::connect(port);
+                let batch = "PUB nobody 0\r\n\r\n".repeat(4_000);
+                let mut sent = 0u64;
+                while !ends.load(Ordering::Relaxed) {
+                    client.say(&batch);
+                    sent += 1;
+                }
+                sent
+            })
+        })
+        .collect();
+    let mut client = Client::connect(port);
+    let (begun, mut worst) = (Instant::now(), Duration::ZERO);
+    while begun.elapsed() < Duration::from_secs(2) {
+        let asked = Instant::now();
+        client.say("PING\r\n");
+        while client.line() != "PONG" {}
+        worst = worst.max(asked.elapsed());
+        thread::sleep(Duration::from_millis(5));
+    }
+    ends.store(true, Ordering::Relaxed);
+    let sent: Vec<u64> = floods.into_iter().map(|flood| flood.join().unwrap()).collect();
+    let (least, most) = (*sent.iter().min().unwrap(), *sent.iter().max().unwrap());
+    assert!(worst < Duration::from_secs(1), "{worst:?}");
+    assert!(least * 4 >= most, "{sent:?}");
+    running.stop(Duration::from_secs(1));
+}
+
 #[test]
 fn stopping_ends_every_connection_and_all_shards() {
     let (running, port) = serve(&[0, 1]);

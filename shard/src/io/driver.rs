@@ -165,6 +165,7 @@ impl Driver {
         }
         self.flush(now);
         self.command();
+        self.sockets.begin_again(&mut self.ring);
         self.report();
         // Last, so that nobody's bytes wait for it.
         if let Some(look) = look {
@@ -222,15 +223,21 @@ impl Driver {
             self.sockets.ended(conn);
             self.parts.shard.on_hang_up(now, conn, reason);
         } else if !more {
-            self.sockets.stopped(&mut self.ring, conn);
+            self.sockets.stopped(conn);
         }
     }
 
     /// Reads from the sockets that were left alone for a moment.
     fn read_rested(&mut self, now: Now) {
-        while let Some(conn) = self.sockets.rested(now) {
+        let mut sum = 0;
+        while sum < VISIT_BYTES
+            && let Some(conn) = self.sockets.rested(&mut self.ring, now)
+        {
             match self.read_all(now, conn) {
-                Ok(total) => self.sockets.gathered(&mut self.ring, now, conn, total),
+                Ok(total) => {
+                    sum += total;
+                    self.sockets.gathered(now, conn, total);
+                }
                 Err(reason) => {
                     self.sockets.ended(conn);
                     self.parts.shard.on_hang_up(now, conn, reason);

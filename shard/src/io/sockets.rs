@@ -22,8 +22,10 @@ struct Socket {
     counted: bool,
     /// The shard wants to hear from it.
     wanted: bool,
-    /// The ring receives from it.
+    /// The ring receives from it, or will from the end of this turn on.
     receiving: bool,
+    /// It brought something since the ring began to receive from it.
+    fed: bool,
     /// It is left alone until then, and read from afterwards.
     resting: Option<Now>,
     gather: Gather,
@@ -40,6 +42,10 @@ pub(super) struct Sockets {
     /// Those that are left alone, and until when. All rests are equally long, so the first ends
     /// first.
     resting: VecDeque<(Now, ConnId)>,
+    /// Those that the ring has stopped receiving from although they are wanted: those that brought
+    /// nothing, and those that did. The first wait for buffers that others took, so they come first
+    /// when all are asked again: one that never runs dry takes all there are.
+    stopped: [Vec<ConnId>; 2],
 }
 
 impl Sockets {
@@ -57,6 +63,7 @@ impl Sockets {
                 counted,
                 wanted: true,
                 receiving: true,
+                fed: false,
                 resting: None,
                 gather: Gather::default(),
             });
@@ -92,6 +99,7 @@ impl Sockets {
     /// The ring brought so many bytes, and goes on receiving.
     pub(super) fn heard(&mut self, ring: &mut SocketRing, now: Now, conn: ConnId, bytes: usize) {
         let Some(socket) = self.get_mut(conn).filter(|socket| socket.receiving) else { return };
+        socket.fed = true;
         if !socket.wanted || socket.resting.is_some() {
             // A receive that has more to do at the moment when it is to be cancelled is not found,
             // and goes on.
@@ -105,7 +113,7 @@ impl Sockets {
     }
 
     /// The next socket that has been left alone for long enough, to be read from.
-    pub(super) fn rested(&mut self, now: Now) -> Option<ConnId> {
+    pub(super) fn rested(&mut self, ring: &mut SocketRing, now: Now) -> Option<ConnId> {
         while let Some(&(until, conn)) = self.resting.front()
             && until <= now
         {
@@ -116,7 +124,9 @@ impl Sockets {
             if !socket.receiving {
                 return Some(conn);
             }
-            // What the ring has received is still to come, and comes first.
+            // What the ring has received is still to come, and comes first. A receive that was busy
+            // when it was to be cancelled goes on.
+            ring.cancel_receive(conn);
             let until = now.after(GATHER_REST);
             socket.resting = Some(until);
             self.resting.push_back((until, conn));
@@ -131,12 +141,12 @@ impl Sockets {
 
     /// A socket that was left alone brought so many bytes. It is left alone again, or the ring
     /// receives from it again.
-    pub(super) fn gathered(&mut self, ring: &mut SocketRing, now: Now, conn: ConnId, bytes: usize) {
+    pub(super) fn gathered(&mut self, now: Now, conn: ConnId, bytes: usize) {
         let Some(socket) = self.get_mut(conn) else { return };
         socket.resting = socket.gather.came(now, bytes).map(|rest| now.after(rest));
         match socket.resting {
             Some(until) => self.resting.push_back((until, conn)),
-            None => self.stopped(ring, conn),
+            None => self.stopped(conn),
         }
     }
 
@@ -150,13 +160,29 @@ impl Sockets {
         }
     }
 
-    /// The ring has stopped receiving; it begins again if the shard still wants to hear.
-    pub(super) fn stopped(&mut self, ring: &mut SocketRing, conn: ConnId) {
+    /// The ring has stopped receiving; it begins again at the end of the turn, if the shard still
+    /// wants to hear then.
+    pub(super) fn stopped(&mut self, conn: ConnId) {
         let Some(socket) = self.get_mut(conn) else { return };
+        let was_fed = std::mem::take(&mut socket.fed);
         socket.receiving = socket.wanted && socket.resting.is_none();
         if socket.receiving {
-            ring.receive(socket.fd.as_fd(), conn);
+            let [starved, fed] = &mut self.stopped;
+            if was_fed { fed.push(conn) } else { starved.push(conn) }
         }
+    }
+
+    /// The ring receives again from those that it stopped receiving from.
+    pub(super) fn begin_again(&mut self, ring: &mut SocketRing) {
+        let mut stopped = std::mem::take(&mut self.stopped);
+        for conn in stopped.iter_mut().flat_map(|list| list.drain(..)) {
+            let Some(socket) = self.get_mut(conn) else { continue };
+            socket.receiving = socket.wanted && socket.resting.is_none();
+            if socket.receiving {
+                ring.receive(socket.fd.as_fd(), conn);
+            }
+        }
+        self.stopped = stopped;
     }
 
     /// The ring has stopped receiving for good: the peer hung up.
@@ -164,6 +190,7 @@ impl Sockets {
         if let Some(socket) = self.get_mut(conn) {
             // Nothing will come any more, so there is nothing to arm: as if it always were.
             socket.receiving = true;
+            socket.resting = None;
         }
     }
 
@@ -230,7 +257,8 @@ mod tests {
                         sockets.heard(&mut ring, Now::ZERO, conn, 1 << 16);
                     }
                     if !completion.more {
-                        sockets.stopped(&mut ring, conn);
+                        sockets.stopped(conn);
+                        sockets.begin_again(&mut ring);
                         stopped = sockets.get_mut(conn).is_some_and(|socket| !socket.receiving);
                     }
                 }
