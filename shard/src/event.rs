@@ -34,11 +34,11 @@ pub struct ClientLabel {
 pub enum What {
     /// It was accepted.
     Opened,
-    /// It said who it is, and may be.
+    /// It said who it is, and may be; or it is in another account from now on.
     Entered(Box<ConnectionView>),
     /// It asked the server for something.
     Asked(Box<Asked>),
-    /// It ended, having said who it is: as it was then, when that was, and why.
+    /// It ended: as it was then, when that was, and why.
     Left(Box<ConnectionView>, Now, CloseReason),
     /// It ended.
     Closed(CloseReason),

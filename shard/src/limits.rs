@@ -103,7 +103,10 @@ pub const ASKED_BYTES_MAX: usize = 4 << 10;
 
 /// Requests to the server that one client may make within a second; more are not answered. A client
 /// asks once, when it connects.
-pub const ASKED_PER_SECOND: u32 = 100;
+pub const ASKED_PER_SECOND: u32 = 20;
+
+/// Longest control line of the server itself: room for any reply subject that a client may give.
+pub const INTERNAL_LINE_MAX: usize = 1 << 20;
 
 /// Largest message that the server itself publishes: a page with all connections there may be.
 pub const INTERNAL_PAYLOAD_MAX: usize = 64 << 20;

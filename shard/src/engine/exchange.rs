@@ -134,10 +134,8 @@ impl Exchange {
             CloseReason::SlowConsumerPending | CloseReason::SlowConsumerDeadline
         );
         self.tallies.keep(session.account(), &seen, slow);
-        if session.has_connected() {
-            let view = Box::new(closed.connection.clone());
-            session.report(self, What::Left(view, closed.stop, closed.reason));
-        }
+        let view = Box::new(closed.connection.clone());
+        session.report(self, What::Left(view, closed.stop, closed.reason));
     }
 
     /// The subject space of a connection was decided.

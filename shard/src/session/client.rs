@@ -102,8 +102,6 @@ pub struct ClientSession {
     /// The client hung up while input of its waited.
     leaving: Option<CloseReason>,
     reading: bool,
-    /// Its client has said who it is, whatever came of it.
-    pub(super) has_connected: bool,
     pub(super) asking: Asking,
     /// The server itself speaks.
     pub(super) internal: bool,
@@ -152,7 +150,6 @@ impl ClientSession {
             halt: None,
             leaving: None,
             reading: true,
-            has_connected: false,
             asking: Asking::default(),
             internal: false,
         }
@@ -318,10 +315,7 @@ impl ClientSession {
             ClientOp::Unsubscribe { sid, max } => return self.unsubscribe(exchange, sid, *max),
             ClientOp::Ping => self.on_ping(exchange),
             ClientOp::Pong => self.keepalive.pong(now),
-            ClientOp::Connect(json) => {
-                self.has_connected = true;
-                return self.on_connect(exchange, now, json);
-            }
+            ClientOp::Connect(json) => return self.on_connect(exchange, now, json),
             ClientOp::Err(text) => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 self.report(exchange, What::SentError(text));
@@ -395,12 +389,6 @@ impl ClientSession {
     #[must_use]
     pub fn halt(&self) -> Option<Halt> {
         self.halt
-    }
-
-    /// Whether its client has said who it is, whatever came of it.
-    #[must_use]
-    pub fn has_connected(&self) -> bool {
-        self.has_connected
     }
 
     /// Whether the session is over.

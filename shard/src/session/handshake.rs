@@ -117,6 +117,8 @@ impl ClientSession {
         let Some(grant) = grant.filter(|_| !self.connect.names_account()) else {
             let user = Some(self.connect.user.clone()).filter(|user| !user.is_empty());
             self.report(exchange, What::Refused(user));
+            // Whatever it was before, it goes as nobody.
+            self.grant = Grant::default();
             return self.violated(exchange, Violation::Authorization);
         };
         self.enter(exchange, now, grant);
@@ -143,16 +145,19 @@ impl ClientSession {
     /// It is known from now on who the client is. Nothing comes along from another account, where
     /// it may have been while nobody had to say who he is.
     fn enter(&mut self, exchange: &mut Exchange, now: Now, grant: Grant) {
-        if grant.account != self.grant.account {
+        let moves = grant.account != self.grant.account;
+        if moves {
             self.drop_subscriptions(exchange);
         }
         exchange.set_account(self.conn, grant.account);
         self.grant = grant;
-        if self.phase == Phase::Greeted {
+        let first = self.phase == Phase::Greeted;
+        if first {
             self.phase = Phase::Connected;
             self.connected_in = Some(now.since(self.start));
             self.relabel();
-            self.has_connected = true;
+        }
+        if first || moves {
             let seen = Sighting::new(self, exchange.outlets.get(self.conn)).keep();
             self.report(exchange, What::Entered(Box::new(seen)));
         }

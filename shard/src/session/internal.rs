@@ -6,7 +6,7 @@
 use crate::clock::Now;
 use crate::engine::Exchange;
 use crate::ids::{ClientId, ConnId};
-use crate::limits::INTERNAL_PAYLOAD_MAX;
+use crate::limits::{INTERNAL_LINE_MAX, INTERNAL_PAYLOAD_MAX};
 use crate::options::Grant;
 
 use super::client::{ClientSession, Peer, Phase};
@@ -23,7 +23,9 @@ impl ClientSession {
         session.phase = Phase::Connected;
         session.connect.verbose = false;
         session.parse_limits.headers = true;
+        // What bounds clients does not bound the server.
         session.parse_limits.payload = INTERNAL_PAYLOAD_MAX;
+        session.parse_limits.control_line = INTERNAL_LINE_MAX;
         if let Some(outlet) = exchange.outlets.get_mut(conn) {
             outlet.headers = true;
             outlet.echo = false;

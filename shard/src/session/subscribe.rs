@@ -31,10 +31,13 @@ impl ClientSession {
             return self.violated(exchange, violation);
         }
         let limits = &exchange.options.limits;
-        if limits.subscription_tokens.is_some_and(|most| subject::token_count(pattern) > most) {
+        let within = |most: Option<usize>, count: usize| {
+            self.internal || most.is_none_or(|most| count <= most)
+        };
+        if !within(limits.subscription_tokens, subject::token_count(pattern)) {
             return self.violated(exchange, Violation::TooManyTokens(pattern.into()));
         }
-        if limits.subscriptions.is_some_and(|most| self.subscriptions.len() >= most) {
+        if !within(limits.subscriptions, self.subscriptions.len() + 1) {
             return self.violated(exchange, Violation::MaxSubscriptions);
         }
         if !self.subscriptions.contains_key(sid) {

@@ -60,6 +60,22 @@ fn the_server_speaks_in_an_account_and_is_none_of_the_clients() {
 }
 
 #[test]
+fn bounds_for_clients_do_not_bound_the_server() {
+    let mut scene = Scene::new(Limits {
+        subscriptions: Some(1),
+        subscription_tokens: Some(1),
+        control_line: 10,
+        payload: 1,
+        ..Limits::default()
+    });
+    let conn = scene.internal(AccountId::SYSTEM);
+    scene.says(conn, "SUB a.b.c.d 1\r\nSUB b 2\r\n");
+    let long = "x".repeat(5_000);
+    scene.says(conn, &format!("PUB {long} 2\r\nhi\r\nPING\r\n"));
+    assert_eq!(scene.hears(conn), "PONG\r\n");
+}
+
+#[test]
 fn the_server_is_told_who_comes_and_goes() {
     let mut scene = Scene::new(Limits::default());
     let silent = scene.open();
@@ -73,9 +89,15 @@ fn the_server_is_told_who_comes_and_goes() {
         .into_iter()
         .filter(|what| matches!(what, What::Entered(_) | What::Left(..)))
         .collect();
-    let [What::Entered(before), What::Left(after, _, CloseReason::ClientClosed)] = &told[..] else {
+    let [
+        What::Left(nobody, _, CloseReason::ClientClosed),
+        What::Entered(before),
+        What::Left(after, _, CloseReason::ClientClosed),
+    ] = &told[..]
+    else {
         panic!("{told:?}");
     };
+    assert_eq!((&*nobody.name, &*nobody.account), ("", "$G"));
     assert_eq!((&*before.name, before.in_msgs), ("bob", 0));
     assert_eq!((before.cid, after.in_msgs, after.in_bytes), (after.cid, 1, 2));
     let tally = scene.shard.exchange().tallies.of(AccountId::GLOBAL);
