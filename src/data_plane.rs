@@ -6,7 +6,6 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use ringbus_shard::io;
 use ringbus_shard::limits::Limits;
 use ringbus_shard::options::{Authenticator as _, Options};
@@ -16,7 +15,7 @@ use crate::auth::Auth;
 use crate::cli::Verbosity;
 use crate::identity::Identity;
 use crate::observe::clients::ClientLog;
-use crate::system::Note;
+use crate::system::Notes;
 
 /// Level of the stream API of the nats-server whose behaviour this is; clients decide by it what
 /// they may ask for once streams are there.
@@ -37,7 +36,7 @@ pub struct StartOptions {
     /// The longest that a shard sleeps, if somebody watches whether it turns.
     pub rest: Option<Duration>,
     /// Takes what shards have to tell besides lines for the log.
-    pub notes: Sender<Note>,
+    pub notes: Notes,
 }
 
 /// On what terms clients are served.

@@ -15,7 +15,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
 use ringbus_shard::limits::CLOSE_FLUSH;
 use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
@@ -35,7 +34,7 @@ use crate::monitor::{self, Door, Facts, SharedFacts};
 use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
-use crate::system::{self, NOTES_MAX, Reload, System};
+use crate::system::{self, Reload, System};
 use crate::tls;
 
 use self::lame_duck::{LameDuck, Step, Timing};
@@ -282,7 +281,7 @@ impl Server<'_> {
         let nowhere = Endpoint { host: String::new(), port: 0 };
         let watched_at = door.as_ref().map_or(nowhere, |door| door.endpoint.clone());
         let facts = SharedFacts::new(self.facts(&identity, &auth, &watched_at));
-        let (notes, noted) = bounded(NOTES_MAX);
+        let (notes, noted) = system::notes();
         let running = self
             .plane
             .start(StartOptions {
@@ -302,10 +301,10 @@ impl Server<'_> {
             .map(|door| door.serve(Arc::clone(&endpoints)))
             .transpose()
             .map_err(|error| format!("Can't start monitoring: {error}"))?;
-        let reload = Reload::default();
+        let (reload, outcomes) = Reload::new();
         let system = running
             .control()
-            .map(|control| system::start(auth.server(), control, endpoints, noted, &reload))
+            .map(|control| system::start(auth.server(), control, endpoints, noted, outcomes))
             .transpose()
             .map_err(|error| format!("Can't start system events: {error}"))?;
         let ports_file = self.write_ports(local, watched);

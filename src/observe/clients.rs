@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::TrySendError;
 use ringbus_shard::error::{CloseReason, Quoted, Violation};
 use ringbus_shard::event::{ClientLabel, Event, EventSink, What};
 use ringbus_shard::ids::ShardId;
 use tracing::{debug, error, info, trace, warn};
 
 use super::log::FATAL;
-use crate::system::Note;
+use crate::system::{Note, Notes};
 
 /// How often it is said, at most, that notes are lost.
 const OVERRUN_SAID_EVERY: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const OVERRUN_SAID_EVERY: Duration = Duration::from_secs(10);
 /// Writes the events of one shard to the log, and hands on those that go further.
 #[derive(Clone, Debug)]
 pub struct ClientLog {
-    notes: Sender<Note>,
+    notes: Notes,
     /// When it was last said that a note found no room.
     overrun: Option<Instant>,
 }
@@ -26,13 +26,13 @@ pub struct ClientLog {
 impl ClientLog {
     /// With whoever takes the notes.
     #[must_use]
-    pub fn new(notes: Sender<Note>) -> Self {
+    pub fn new(notes: Notes) -> Self {
         Self { notes, overrun: None }
     }
 
     /// A shard waits for nobody: what finds no room is lost, and that is said now and then.
     fn hand_on(&mut self, note: Note) {
-        let full = matches!(self.notes.try_send(note), Err(TrySendError::Full(_)));
+        let full = matches!(self.notes.told.try_send(note), Err(TrySendError::Full(_)));
         if full && self.overrun.is_none_or(|said| said.elapsed() > OVERRUN_SAID_EVERY) {
             warn!("More happens to clients than system events can tell: some are left out");
             self.overrun = Some(Instant::now());
@@ -46,7 +46,8 @@ impl EventSink for ClientLog {
         match event.what {
             What::Entered(view) => self.hand_on(Note::Entered(view)),
             What::Left(view, stop, reason) => self.hand_on(Note::Left(view, stop, reason)),
-            What::Asked(asked) => self.hand_on(Note::Asked(asked)),
+            // One that finds no room is not answered, like one that asks too often.
+            What::Asked(asked) => drop(self.notes.asked.try_send(asked)),
             What::Opened => debug!("{who} - Client connection created"),
             What::Closed(reason) => closed(&who, reason),
             What::Violated(violation) => violated(&who, &violation),

@@ -6,21 +6,24 @@
 #![deny(clippy::indexing_slicing)]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
 use crossbeam_channel::Sender;
 
-/// Longest line; the shard's own bound is lower.
-const LINE_MAX: u64 = 64 << 10;
+/// Longest line: subject and reply of a message are no longer than the line of the operator who
+/// sent it, and `max_control_line` is far lower.
+const LINE_MAX: u64 = 4 << 20;
 
 /// Largest message that is taken: requests are small.
-const MESSAGE_MAX: usize = 8 << 20;
+const MESSAGE_MAX: usize = 1 << 20;
 
 /// A request that arrived.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Request {
     pub(super) subject: String,
-    pub(super) reply: String,
+    /// As its sender wrote it, which need not be text.
+    pub(super) reply: Vec<u8>,
     /// `NATS/1.0` and lines; empty if there are none.
     pub(super) headers: String,
     pub(super) body: Vec<u8>,
@@ -45,25 +48,36 @@ impl Line {
     }
 
     /// Publishes; not on what is no subject, such as one with a name in it that has blanks.
-    pub(super) fn publish(&mut self, subject: &str, payload: &[u8]) {
+    pub(super) fn publish(&mut self, subject: &[u8], payload: &[u8]) {
         if !is_subject(subject) {
             return;
         }
-        let _ = write!(self.waiting, "PUB {subject} {}\r\n", payload.len());
+        self.waiting.extend_from_slice(b"PUB ");
+        self.waiting.extend_from_slice(subject);
+        let _ = write!(self.waiting, " {}\r\n", payload.len());
         self.waiting.extend_from_slice(payload);
         self.waiting.extend_from_slice(b"\r\n");
     }
 
     /// The same with one header.
-    pub(super) fn publish_with(&mut self, subject: &str, header: (&str, &str), payload: &[u8]) {
+    pub(super) fn publish_with(&mut self, subject: &[u8], header: (&str, &str), payload: &[u8]) {
         if !is_subject(subject) {
             return;
         }
         let block = format!("NATS/1.0\r\n{}: {}\r\n\r\n", header.0, header.1);
         let (head, total) = (block.len(), block.len() + payload.len());
-        let _ = write!(self.waiting, "HPUB {subject} {head} {total}\r\n{block}");
+        self.waiting.extend_from_slice(b"HPUB ");
+        self.waiting.extend_from_slice(subject);
+        let _ = write!(self.waiting, " {head} {total}\r\n{block}");
         self.waiting.extend_from_slice(payload);
         self.waiting.extend_from_slice(b"\r\n");
+    }
+
+    /// Ends the conversation, for the one who listens too.
+    pub(super) fn close(&mut self) {
+        self.waiting.clear();
+        // One that has ended already is what is wanted.
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// Asks for a PONG, which comes when everything before was done.
@@ -85,8 +99,9 @@ impl Line {
 }
 
 /// Whether it can stand as one word in a line.
-fn is_subject(subject: &str) -> bool {
-    !subject.is_empty() && subject.bytes().all(|byte| byte > b' ' && byte != 0x7f)
+fn is_subject(subject: &[u8]) -> bool {
+    let is_part = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    !subject.is_empty() && subject.iter().all(is_part)
 }
 
 /// What a shard said.
@@ -94,6 +109,8 @@ fn is_subject(subject: &str) -> bool {
 pub(super) enum Heard {
     Request(Request),
     Pong,
+    /// Something was wrong.
+    Failure(String),
 }
 
 /// Hands on what a shard says until it says no more, or nobody listens.
@@ -114,43 +131,60 @@ fn next(reader: &mut impl BufRead) -> io::Result<Option<Heard>> {
         if line.is_empty() {
             return Ok(None);
         }
-        let text = str::from_utf8(&line).map_err(|_| nonsense())?;
-        let mut words = text.split_ascii_whitespace();
-        match words.next() {
-            Some("PONG") => return Ok(Some(Heard::Pong)),
-            Some("MSG") => return message(reader, words, false).map(Some),
-            Some("HMSG") => return message(reader, words, true).map(Some),
+        // The rest of one that is cut would be taken for another.
+        let line = line.strip_suffix(b"\r\n").ok_or_else(nonsense)?;
+        let mut words = line.split(|byte| *byte == b' ');
+        let heard = match words.next() {
+            Some(b"PONG") => Some(Heard::Pong),
+            Some(b"MSG") => message(reader, words, false)?,
+            Some(b"HMSG") => message(reader, words, true)?,
+            Some(b"-ERR") => Some(Heard::Failure(String::from_utf8_lossy(line).into_owned())),
             // PINGs need no answer, and everything else is news to nobody.
-            _ => {}
+            _ => None,
+        };
+        if heard.is_some() {
+            return Ok(heard);
         }
     }
 }
 
+/// A message; nothing if it is too large to be a request.
 fn message<'a>(
     reader: &mut impl Read,
-    words: impl Iterator<Item = &'a str>,
+    words: impl Iterator<Item = &'a [u8]>,
     headers: bool,
-) -> io::Result<Heard> {
-    let words: Vec<&str> = words.collect();
+) -> io::Result<Option<Heard>> {
+    let words: Vec<&[u8]> = words.collect();
+    let none: &[u8] = b"";
     let (subject, reply, head, total) = match (words.as_slice(), headers) {
-        ([subject, _, total], false) => (subject, "", "0", total),
-        ([subject, _, reply, total], false) => (subject, *reply, "0", total),
-        ([subject, _, head, total], true) => (subject, "", *head, total),
+        ([subject, _, total], false) => (subject, none, &b"0"[..], total),
+        ([subject, _, reply, total], false) => (subject, *reply, &b"0"[..], total),
+        ([subject, _, head, total], true) => (subject, none, *head, total),
         ([subject, _, reply, head, total], true) => (subject, *reply, *head, total),
         _ => return Err(nonsense()),
     };
-    let number = |text: &str| text.parse::<usize>().map_err(|_| nonsense());
     let (head, total) = (number(head)?, number(total)?);
     if total > MESSAGE_MAX {
-        return Err(nonsense());
+        let rest = total as u64 + 2;
+        if io::copy(&mut reader.take(rest), &mut io::sink())? < rest {
+            return Err(nonsense());
+        }
+        return Ok(None);
     }
     let mut body = vec![0; total + 2];
     reader.read_exact(&mut body)?;
     body.truncate(total);
     let payload = body.split_off(head.min(total));
-    let headers = String::from_utf8(body).unwrap_or_default();
-    let (subject, reply) = ((*subject).to_owned(), reply.to_owned());
-    Ok(Heard::Request(Request { subject, reply, headers, body: payload }))
+    Ok(Some(Heard::Request(Request {
+        subject: String::from_utf8_lossy(subject).into_owned(),
+        reply: reply.to_vec(),
+        headers: String::from_utf8(body).unwrap_or_default(),
+        body: payload,
+    })))
+}
+
+fn number(text: &[u8]) -> io::Result<usize> {
+    str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(nonsense)
 }
 
 fn nonsense() -> io::Error {
@@ -181,7 +215,7 @@ mod tests {
     #[test]
     fn requests_come_with_or_without_reply_and_headers() {
         let heard = all(
-            b"PING\r\nMSG a 1 2\r\nhi\r\n+OK\r\nMSG a.b 1 r 0\r\n\r\nPONG\r\n\
+            b"PING\r\nMSG a 1 2\r\nhi\r\n+OK\r\nMSG a.b 1 r\x0c\xff 0\r\n\r\nPONG\r\n\
               HMSG a 1 r 16 18\r\nNATS/1.0\r\nA: b\r\n{}\r\nHMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n",
         );
         let heard = heard.unwrap();
@@ -195,10 +229,24 @@ mod tests {
         else {
             panic!("{heard:?}");
         };
-        assert_eq!((&*plain.subject, &*plain.reply, &plain.body[..]), ("a", "", &b"hi"[..]));
-        assert_eq!((&*empty.subject, &*empty.reply, empty.body.len()), ("a.b", "r", 0));
+        assert_eq!((&*plain.subject, &plain.reply[..]), ("a", &b""[..]));
+        assert_eq!(plain.body, b"hi");
+        let reply = &b"r\x0c\xff"[..];
+        assert_eq!((&*empty.subject, &empty.reply[..], empty.body.len()), ("a.b", reply, 0));
         assert_eq!((headed.header("a"), &headed.body[..]), (Some("b"), &b"{}"[..]));
-        assert_eq!((bare.header("a"), bare.body.len(), &*bare.reply), (None, 0, ""));
+        assert_eq!((bare.header("a"), bare.body.len(), bare.reply.len()), (None, 0, 0));
+    }
+
+    #[test]
+    fn what_is_too_large_is_left_out_and_errors_are_told() {
+        let mut bytes = format!("MSG a 1 r {}\r\n", MESSAGE_MAX + 1).into_bytes();
+        bytes.resize(bytes.len() + MESSAGE_MAX + 1, b'x');
+        bytes.extend_from_slice(b"\r\n-ERR 'no'\r\nMSG b 1 0\r\n\r\n");
+        let heard = all(&bytes).unwrap();
+        let [Heard::Failure(text), Heard::Request(request)] = &heard[..] else {
+            panic!("{heard:?}")
+        };
+        assert_eq!((&**text, &*request.subject), ("-ERR 'no'", "b"));
     }
 
     #[test]
@@ -206,12 +254,12 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let mut line = Line::new(ours);
         for subject in ["", "a b", "a\r\nPUB b", "a\tb"] {
-            line.publish(subject, b"x");
-            line.publish_with(subject, ("A", "b"), b"x");
+            line.publish(subject.as_bytes(), b"x");
+            line.publish_with(subject.as_bytes(), ("A", "b"), b"x");
         }
         assert!(line.waiting.is_empty());
-        line.publish("a.b", b"x");
-        line.publish_with("ä", ("A", "b"), b"xy");
+        line.publish(b"a.b", b"x");
+        line.publish_with("ä".as_bytes(), ("A", "b"), b"xy");
         let expected = "PUB a.b 1\r\nx\r\nHPUB ä 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nxy\r\n";
         assert_eq!(String::from_utf8(line.waiting).unwrap(), expected);
     }
@@ -224,7 +272,7 @@ mod tests {
             b"MSG a 1 99999999999\r\n",
             b"MSG a 1 5\r\nhi",
             b"HMSG a 1 2\r\n",
-            b"MSG \xff 1 2\r\nhi\r\n",
+            b"MSG a 1 \xff\r\n",
         ];
         for bytes in broken {
             assert!(all(bytes).is_err(), "{}", bytes.escape_ascii());

@@ -11,13 +11,11 @@ use crate::monitor::answers::Endpoints;
 use super::line::Request;
 use super::messages::{self, ServerInfo};
 use super::options::Options;
-use super::service::Reload;
 
 /// What requests are answered from.
 pub(super) struct Desk<'a> {
     pub(super) endpoints: &'a Endpoints,
     pub(super) control: &'a Control,
-    pub(super) reload: &'a Reload,
     /// This server as it signs the answer.
     pub(super) server: ServerInfo,
 }
@@ -47,17 +45,39 @@ struct CountRequest {
     subject: String,
 }
 
+/// How a request is answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Not at all: it is for another server, nobody waits for it, or it is none.
+    None,
+    /// With this.
+    Now(Vec<u8>),
+    /// With what comes of reading the configuration again.
+    Reloaded,
+}
+
 impl Desk<'_> {
-    /// The answer to a request of an operator; nothing if it is for another server, or none.
-    pub(super) fn answer(&self, request: &Request) -> Option<Vec<u8>> {
+    /// The answer to a request of an operator. What only asks is done only for those who wait for
+    /// the answer.
+    pub(super) fn answer(&self, request: &Request) -> Answer {
         let tokens: Vec<&str> = request.subject.split('.').collect();
-        let body = &request.body;
-        match tokens.as_slice() {
+        let acts = match tokens.as_slice() {
+            ["$SYS", "REQ", "SERVER", _, "RELOAD"] => return Answer::Reloaded,
+            ["$SYS", "REQ", "SERVER", _, what] => matches!(*what, "KICK" | "LDM"),
+            _ => false,
+        };
+        if request.reply.is_empty() && !acts {
+            return Answer::None;
+        }
+        self.answer_now(&tokens, &request.body).map_or(Answer::None, Answer::Now)
+    }
+
+    fn answer_now(&self, tokens: &[&str], body: &[u8]) -> Option<Vec<u8>> {
+        match tokens {
             ["$SYS", "REQ", "SERVER", "PING"] => self.server_data("STATSZ", body),
             ["$SYS", "REQ", "SERVER", "PING", kind] => self.server_data(kind, body),
             ["$SYS", "REQ", "SERVER", _, "KICK"] => Some(self.treat(body, Treatment::Kick)),
             ["$SYS", "REQ", "SERVER", _, "LDM"] => Some(self.treat(body, Treatment::LameDuck)),
-            ["$SYS", "REQ", "SERVER", _, "RELOAD"] => Some(self.reload()),
             ["$SYS", "REQ", "SERVER", _, kind] => self.server_data(kind, body),
             ["$SYS", "REQ", "ACCOUNT", "NSUBS"] => Some(self.count(body)),
             ["$SYS", "REQ", "ACCOUNT", name, kind] => self.account_data(name, kind, body),
@@ -155,13 +175,6 @@ impl Desk<'_> {
             (Ok(Treated::Unknown), Treatment::Kick) => failed(500, "no such client or leafnode id"),
             (Ok(Treated::Unknown), Treatment::LameDuck) => failed(500, "no such client id"),
             (Err(stuck), _) => failed(500, &stuck.to_string()),
-        }
-    }
-
-    fn reload(&self) -> Vec<u8> {
-        match self.reload.ask() {
-            Ok(()) => messages::done(&self.server),
-            Err(why) => messages::failure(&self.server, 500, &why, false),
         }
     }
 

@@ -1,14 +1,14 @@
 //! The thread that speaks for the server.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::io;
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, Select, Sender, TryRecvError, bounded, never, unbounded,
+};
 use ringbus_shard::error::CloseReason;
 use ringbus_shard::event::Asked;
 use ringbus_shard::ids::AccountId;
@@ -20,8 +20,10 @@ use crate::monitor::answers::{Endpoints, to_json};
 
 use super::line::{Heard, Line, Request, listen};
 use super::messages::{self, ServerInfo};
-use super::requests::{Desk, patterns};
-use super::{NOTES_MAX, Note};
+use super::packing::packed;
+use super::reload::{self, Outcome};
+use super::requests::{Answer, Desk, patterns};
+use super::{Note, Noted};
 
 /// The first announcement of figures, and the longest pause between two: each is twice the one
 /// before.
@@ -34,43 +36,27 @@ const CONNS_AFTER: Duration = Duration::from_millis(250);
 /// And again after this long, changed or not.
 const CONNS_EVERY: Duration = Duration::from_secs(30);
 
-/// Notes that are told in one go.
-const NOTES_AT_ONCE: usize = 1024;
+/// Notes that are told in one go, before it is the turn of others.
+const NOTES_AT_ONCE: usize = 64;
+
+/// Requests that wait to be answered, and operators who wait for a reload.
+const REQUESTS_MAX: usize = 1 << 10;
+
+/// How long a shard may take no more of what is said in the system account, before another session
+/// is opened.
+const WRITE_TIME: Duration = Duration::from_secs(1);
+
+/// The same for the answer to a client: one that does not read its answers loses them.
+const ANSWER_TIME: Duration = Duration::from_millis(10);
+
+/// A session in another account is closed if nobody asked there for this long.
+const OTHERS_IDLE: Duration = Duration::from_secs(60);
 
 /// The longest that the end of the process waits for the farewell.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// The longest that a request to reload waits for the outcome.
-const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
-
 /// Pause before another session is opened, after one that ended.
 const REOPEN: Duration = Duration::from_secs(1);
-
-/// What came of reading the configuration again.
-type Outcome = Result<(), String>;
-
-/// Requests to read the configuration again, and what came of it.
-#[derive(Clone, Debug, Default)]
-pub struct Reload(Arc<Mutex<Vec<Sender<Outcome>>>>);
-
-impl Reload {
-    /// Has the configuration read again, and waits for that.
-    pub(super) fn ask(&self) -> Outcome {
-        let (sender, answer) = bounded(1);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        // The same way as for everybody else: the process has one that obeys signals.
-        kill(Pid::this(), Signal::SIGHUP).map_err(|error| error.to_string())?;
-        answer.recv_timeout(RELOAD_PATIENCE).map_err(|_| "the server is busy".to_owned())?
-    }
-
-    /// It was read again, or not.
-    pub fn answer(&self, outcome: &Outcome) {
-        for waiting in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // Who asked may have stopped waiting.
-            let _ = waiting.send(outcome.clone());
-        }
-    }
-}
 
 /// What the process tells this thread.
 enum Order {
@@ -82,7 +68,8 @@ enum Order {
 #[derive(Debug)]
 pub struct System {
     orders: Sender<Order>,
-    thread: JoinHandle<()>,
+    /// Closed when it has ended.
+    ended: Receiver<()>,
 }
 
 impl System {
@@ -92,11 +79,11 @@ impl System {
         let _ = self.orders.send(Order::LameDuck);
     }
 
-    /// The server stops: its last words are said when this returns.
+    /// The server stops: its last words are said when this returns, unless that takes too long.
     pub fn stop(self) {
         let _ = self.orders.send(Order::Stop);
-        if self.thread.join().is_err() {
-            error!("System events: the thread has failed");
+        if self.ended.recv_timeout(2 * FAREWELL) == Err(RecvTimeoutError::Timeout) {
+            warn!("System events: the end of this server was not announced in time");
         }
     }
 }
@@ -109,31 +96,36 @@ pub(crate) fn start(
     grant: Grant,
     control: Control,
     endpoints: Arc<Endpoints>,
-    notes: Receiver<Note>,
-    reload: &Reload,
+    noted: Noted,
+    outcomes: Receiver<Outcome>,
 ) -> io::Result<System> {
     let (orders, obeyed) = unbounded();
+    let (ending, ended) = bounded(0);
     let (line, heard) = open(&control, &grant, &endpoints)?;
+    let now = Instant::now();
     let speaker = Speaker {
         grant,
         control,
         endpoints,
-        reload: reload.clone(),
         line,
         heard,
+        noted,
+        outcomes,
         seq: 0,
         others: HashMap::new(),
+        reloading: Vec::new(),
         changed: BTreeSet::new(),
         changed_due: None,
         reopen_due: None,
-        conns_due: Instant::now() + CONNS_EVERY,
-        statsz_due: Instant::now() + STATSZ_FIRST,
+        conns_due: now + CONNS_EVERY,
+        statsz_due: now + STATSZ_FIRST,
         statsz_pause: STATSZ_FIRST,
     };
-    let thread = thread::Builder::new()
-        .name("system".to_owned())
-        .spawn(move || speaker.speak(notes, &obeyed))?;
-    Ok(System { orders, thread })
+    thread::Builder::new().name("system".to_owned()).spawn(move || {
+        speaker.speak(&obeyed);
+        drop(ending);
+    })?;
+    Ok(System { orders, ended })
 }
 
 /// A session in the system account, and what is heard on it.
@@ -143,7 +135,8 @@ fn open(
     endpoints: &Endpoints,
 ) -> io::Result<(Line, Receiver<Heard>)> {
     let stream = control.connect(grant.clone())?;
-    let (sender, heard) = bounded(NOTES_MAX);
+    stream.set_write_timeout(Some(WRITE_TIME))?;
+    let (sender, heard) = bounded(REQUESTS_MAX);
     let ear = stream.try_clone()?;
     thread::Builder::new().name("system-ear".to_owned()).spawn(move || listen(ear, &sender))?;
     let mut line = Line::new(stream);
@@ -158,13 +151,16 @@ struct Speaker {
     grant: Grant,
     control: Control,
     endpoints: Arc<Endpoints>,
-    reload: Reload,
     line: Line,
     heard: Receiver<Heard>,
+    noted: Noted,
+    outcomes: Receiver<Outcome>,
     /// Number of the latest message.
     seq: u64,
-    /// Sessions in other accounts, for answers to their clients.
-    others: HashMap<AccountId, Line>,
+    /// Sessions in other accounts, for answers to their clients, and when they were last used.
+    others: HashMap<AccountId, (Line, Instant)>,
+    /// Where the outcome of a reload is waited for.
+    reloading: Vec<Vec<u8>>,
     /// Accounts whose number of clients changed, and when that is to be told.
     changed: BTreeSet<Arc<str>>,
     changed_due: Option<Instant>,
@@ -176,35 +172,58 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn speak(mut self, mut notes: Receiver<Note>, orders: &Receiver<Order>) {
+    /// Whatever is done in one round is short, so that an order never waits for long.
+    fn speak(mut self, orders: &Receiver<Order>) {
         loop {
+            while let Ok(order) = orders.try_recv() {
+                match order {
+                    Order::LameDuck => self.say_of_server("LAMEDUCK"),
+                    Order::Stop => return self.farewell(),
+                }
+            }
             let due = [self.changed_due, self.reopen_due, Some(self.statsz_due)];
             let due = due.into_iter().flatten().fold(self.conns_due, Instant::min);
-            select! {
-                recv(self.heard) -> heard => match heard {
-                    Ok(Heard::Request(request)) => self.on_request(&request),
-                    Ok(Heard::Pong) => {}
-                    Err(_) => self.lost(),
-                },
-                recv(notes) -> note => match note {
-                    Ok(note) => {
-                        self.on_note(note);
-                        for note in notes.try_iter().take(NOTES_AT_ONCE) {
-                            self.on_note(note);
-                        }
-                    }
-                    // The shards have ended; the order to stop will come.
-                    Err(_) => notes = never(),
-                },
-                recv(orders) -> order => match order {
-                    Ok(Order::LameDuck) => self.say_of_server("LAMEDUCK"),
-                    Ok(Order::Stop) | Err(_) => return self.farewell(),
-                },
-                default(due.saturating_duration_since(Instant::now())) => {}
-            }
+            // One that waits for an order wakes up for it; it is obeyed above.
+            let mut woken = Select::new();
+            woken.recv(orders);
+            woken.recv(&self.heard);
+            woken.recv(&self.noted.told);
+            woken.recv(&self.noted.asked);
+            woken.recv(&self.outcomes);
+            let _ = woken.ready_deadline(due);
+            drop(woken);
+            self.round();
             self.on_time(Instant::now());
-            // A session that has ended is noticed by the ear.
-            let _ = self.line.flush();
+            if self.reopen_due.is_none() && self.line.flush().is_err() {
+                self.lost();
+            }
+        }
+    }
+
+    /// Some of everything that waits; of what clients ask the least.
+    fn round(&mut self) {
+        match self.heard.try_recv() {
+            Ok(Heard::Request(request)) => self.on_request(&request),
+            Ok(Heard::Failure(text)) => error!("System events: refused: {text}"),
+            Ok(Heard::Pong) | Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => self.lost(),
+        }
+        for _ in 0..NOTES_AT_ONCE {
+            match self.noted.told.try_recv() {
+                Ok(note) => self.on_note(note),
+                Err(TryRecvError::Empty) => break,
+                // The shards have ended; the order to stop will come.
+                Err(TryRecvError::Disconnected) => {
+                    self.noted.told = never();
+                    self.noted.asked = never();
+                }
+            }
+        }
+        if let Ok(outcome) = self.outcomes.try_recv() {
+            self.on_reloaded(&outcome);
+        }
+        if let Ok(asked) = self.noted.asked.try_recv() {
+            self.on_asked(&asked);
         }
     }
 
@@ -214,24 +233,42 @@ impl Speaker {
     }
 
     fn on_request(&mut self, request: &Request) {
-        if request.reply.is_empty() && !is_order(&request.subject) {
-            return;
-        }
         let server = self.server();
-        let answer = self.desk(server).answer(request);
-        let Some(answer) = answer.filter(|_| !request.reply.is_empty()) else { return };
-        match packed(request, &answer) {
+        let desk = Desk { endpoints: &self.endpoints, control: &self.control, server };
+        match desk.answer(request) {
+            Answer::None => {}
+            Answer::Now(answer) => self.reply(request, &answer),
+            Answer::Reloaded => {
+                if self.reloading.len() < REQUESTS_MAX {
+                    self.reloading.push(request.reply.clone());
+                }
+                if let Err(why) = reload::ask() {
+                    self.on_reloaded(&Err(why));
+                }
+            }
+        }
+    }
+
+    fn reply(&mut self, request: &Request, answer: &[u8]) {
+        match packed(request, answer) {
             Some((encoding, packed)) => {
                 let header = ("Content-Encoding", encoding);
                 self.line.publish_with(&request.reply, header, &packed);
             }
-            None => self.line.publish(&request.reply, &answer),
+            None => self.line.publish(&request.reply, answer),
         }
     }
 
-    fn desk(&self, server: ServerInfo) -> Desk<'_> {
-        let Self { endpoints, control, reload, .. } = self;
-        Desk { endpoints, control, reload, server }
+    /// The configuration was read again, for whatever reason.
+    fn on_reloaded(&mut self, outcome: &Outcome) {
+        for reply in std::mem::take(&mut self.reloading) {
+            let server = self.server();
+            let answer = match outcome {
+                Ok(()) => messages::done(&server),
+                Err(why) => messages::failure(&server, 500, why, false),
+            };
+            self.line.publish(&reply, &answer);
+        }
     }
 
     fn on_note(&mut self, note: Note) {
@@ -247,16 +284,15 @@ impl Speaker {
                 if reason == CloseReason::AuthenticationFailure {
                     let id = &self.endpoints.facts().identity.server_id;
                     let subject = format!("$SYS.SERVER.{id}.CLIENT.AUTH.ERR");
-                    self.line.publish(&subject, &event);
+                    self.line.publish(subject.as_bytes(), &event);
                 }
                 self.say_of_account(&view.account, "DISCONNECT", &event);
             }
-            Note::Asked(asked) => self.on_asked(&asked),
         }
     }
 
     fn say_of_account(&mut self, account: &Arc<str>, what: &str, event: &[u8]) {
-        self.line.publish(&format!("$SYS.ACCOUNT.{account}.{what}"), event);
+        self.line.publish(format!("$SYS.ACCOUNT.{account}.{what}").as_bytes(), event);
         self.changed.insert(Arc::clone(account));
         self.changed_due.get_or_insert_with(|| Instant::now() + CONNS_AFTER);
     }
@@ -264,24 +300,32 @@ impl Speaker {
     /// Answers a client in its own account.
     fn on_asked(&mut self, asked: &Asked) {
         let server = self.server();
-        let Some(answer) = self.desk(server).answer_client(asked) else { return };
-        let Ok(reply) = str::from_utf8(&asked.reply) else { return };
+        let desk = Desk { endpoints: &self.endpoints, control: &self.control, server };
+        let Some(answer) = desk.answer_client(asked) else { return };
         let Asked { account, account_name, .. } = asked;
-        let grant = || Grant { account: *account, account_name: account_name.clone(), user: None };
         let line = match self.others.remove(account) {
-            Some(line) => Ok(line),
-            None => self.control.connect(grant()).map(Line::new),
+            Some((line, _)) => Ok(line),
+            None => self.open_in(*account, account_name),
         };
-        match line.and_then(|mut line| {
-            line.publish(reply, &answer);
+        let said = line.and_then(|mut line| {
+            line.publish(&asked.reply, &answer);
             line.flush().map(|()| line)
-        }) {
+        });
+        match said {
             Ok(line) => {
-                self.others.insert(*account, line);
+                self.others.insert(*account, (line, Instant::now()));
             }
-            // The next answer opens another session.
+            // A client that does not read; the next answer opens another session.
+            Err(error) if is_pause(&error) => {}
             Err(error) => warn!("System events: cannot answer in account {account_name}: {error}"),
         }
+    }
+
+    fn open_in(&self, account: AccountId, name: &Arc<str>) -> io::Result<Line> {
+        let grant = Grant { account, account_name: Arc::clone(name), user: None };
+        let stream = self.control.connect(grant)?;
+        stream.set_write_timeout(Some(ANSWER_TIME))?;
+        Ok(Line::new(stream))
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -295,6 +339,7 @@ impl Speaker {
             self.reopen(now);
         }
         if now >= self.conns_due {
+            self.others.retain(|_, (_, used)| now.duration_since(*used) < OTHERS_IDLE);
             self.conns_due = now + CONNS_EVERY;
             self.tell_connections(false, &[]);
         }
@@ -305,7 +350,7 @@ impl Speaker {
             if let Ok(statsz) = self.endpoints.statsz() {
                 let message = messages::statsz(&server, &statsz);
                 let id = &self.endpoints.facts().identity.server_id;
-                self.line.publish(&format!("$SYS.SERVER.{id}.STATSZ"), &message);
+                self.line.publish(format!("$SYS.SERVER.{id}.STATSZ").as_bytes(), &message);
             }
         }
     }
@@ -317,16 +362,16 @@ impl Speaker {
             let server = self.server();
             let event = messages::account_connections(&server, &stat);
             let name = stat.account();
-            self.line.publish(&format!("$SYS.ACCOUNT.{name}.SERVER.CONNS"), &event);
+            self.line.publish(format!("$SYS.ACCOUNT.{name}.SERVER.CONNS").as_bytes(), &event);
             // Under its name of old, too.
-            self.line.publish(&format!("$SYS.SERVER.ACCOUNT.{name}.CONNS"), &event);
+            self.line.publish(format!("$SYS.SERVER.ACCOUNT.{name}.CONNS").as_bytes(), &event);
         }
     }
 
     fn say_of_server(&mut self, what: &str) {
         let server = self.server();
         let id = &self.endpoints.facts().identity.server_id;
-        self.line.publish(&format!("$SYS.SERVER.{id}.{what}"), &to_json(&server));
+        self.line.publish(format!("$SYS.SERVER.{id}.{what}").as_bytes(), &to_json(&server));
     }
 
     /// The last words, and the certainty that they are on their way to whoever listens.
@@ -346,7 +391,12 @@ impl Speaker {
 
     /// The session has ended, for being slow perhaps. Another one will go on.
     fn lost(&mut self) {
+        if self.reopen_due.is_some() {
+            return;
+        }
         warn!("System events: the session has ended; opening another");
+        // Until then its subscriptions are gone, and who asks hears that nobody is there.
+        self.line.close();
         self.heard = never();
         self.reopen_due = Some(Instant::now() + REOPEN);
     }
@@ -364,50 +414,7 @@ impl Speaker {
     }
 }
 
-/// Whether a request is obeyed even if nobody waits for the answer.
-fn is_order(subject: &str) -> bool {
-    [".KICK", ".LDM", ".RELOAD"].iter().any(|order| subject.ends_with(order))
-}
-
-/// The answer in the encoding that the request wishes for, if it does.
-fn packed(request: &Request, answer: &[u8]) -> Option<(&'static str, Vec<u8>)> {
-    let wished = request.header("Accept-Encoding")?.to_ascii_lowercase();
-    // Packing to memory cannot fail; if it did, the answer would go as it is.
-    if wished.contains("snappy") {
-        let mut packer = snap::write::FrameEncoder::new(Vec::new());
-        packer.write_all(answer).ok()?;
-        return Some(("snappy", packer.into_inner().ok()?));
-    }
-    if wished.contains("gzip") {
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packer.write_all(answer).ok()?;
-        return Some(("gzip", packer.finish().ok()?));
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    #[test]
-    fn answers_are_packed_as_it_is_wished_for() {
-        let request = |wish: &str| Request {
-            headers: format!("NATS/1.0\r\nAccept-Encoding: {wish}\r\n\r\n"),
-            ..Request::default()
-        };
-        let answer = b"hello hello hello hello".repeat(50);
-        assert_eq!(packed(&Request::default(), &answer), None);
-        assert_eq!(packed(&request("br"), &answer), None);
-        let (encoding, bytes) = packed(&request("Snappy"), &answer).unwrap();
-        let mut unpacked = Vec::new();
-        snap::read::FrameDecoder::new(&bytes[..]).read_to_end(&mut unpacked).unwrap();
-        assert_eq!((encoding, &unpacked), ("snappy", &answer));
-        let (encoding, bytes) = packed(&request("gzip, deflate"), &answer).unwrap();
-        let mut unpacked = Vec::new();
-        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked).unwrap();
-        assert_eq!((encoding, &unpacked), ("gzip", &answer));
-    }
+/// Whether a write gave up because the other end takes no more.
+fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
