@@ -53,6 +53,11 @@ impl Schedule {
         before(from)..before(to)
     }
 
+    /// The first message that is due later than this one.
+    pub(super) fn next_burst(&self, seq: u64) -> u64 {
+        (seq / self.burst + 1) * self.burst
+    }
+
     /// Messages due at the same time.
     pub(super) fn burst(&self) -> u64 {
         self.burst
@@ -90,6 +95,7 @@ mod tests {
         let sent = schedule.due_by(begin + Duration::from_secs(10));
         assert!((12_345_000..12_346_500).contains(&sent), "{sent}");
         assert_eq!(schedule.due(61), begin);
+        assert_eq!([0, 61, 62].map(|seq| schedule.next_burst(seq)), [62, 62, 124]);
         assert!(schedule.due(62) >= begin + TICK);
     }
 

@@ -168,11 +168,15 @@ impl Sender {
 
     /// Stamps the next messages and notes how late they are.
     fn begin_write(&mut self, now: Instant, count: u64) {
-        let due = self.schedule.due(self.next);
-        if self.window.contains(&self.next) {
-            let late = now.saturating_duration_since(due.max(self.free_since));
-            self.kept.late.saturating_record_n(nanos(late), count);
-            self.kept.behind(due, now);
+        let (mut seq, end) = (self.next, self.next + count);
+        while seq < end {
+            let (due, next) = (self.schedule.due(seq), self.schedule.next_burst(seq).min(end));
+            if self.window.contains(&seq) {
+                let late = now.saturating_duration_since(due.max(self.free_since));
+                self.kept.late.saturating_record_n(nanos(late), next - seq);
+                self.kept.behind(due, now);
+            }
+            seq = next;
         }
         let count_usize = usize::try_from(count).unwrap_or(usize::MAX);
         self.unwritten = 0..self.batch.stamp_some(self.next, count_usize);
