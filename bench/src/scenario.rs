@@ -151,6 +151,18 @@ enum Values {
     Many(Vec<u64>),
 }
 
+impl Scenario {
+    /// Bytes of a payload, if there is one.
+    pub(crate) fn size(&self) -> Option<usize> {
+        match &self.shape {
+            Shape::Stream(Stream { size, .. })
+            | Shape::Latency(OpenLoop { size, .. })
+            | Shape::Request { size, .. } => Some(*size),
+            Shape::Idle { .. } => None,
+        }
+    }
+}
+
 impl Values {
     fn or(&self, default: u64) -> Vec<u64> {
         match self {
