@@ -208,3 +208,32 @@ fn invalid(kept: &Punctuality, latency: &Latency, counted: &Range<u64>) -> Optio
     (late > LATE_MAX_US && late * 2.0 > latency.p99_us)
         .then(|| format!("sender late by itself: p99 {late:.0} us of {:.0} us", latency.p99_us))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Microseconds that most messages were late and took, and the slowest twentieth of them.
+    fn judged(late: [u64; 2], took: [u64; 2], unsent: u64) -> Option<String> {
+        let recorded = |[most, rest]: [u64; 2]| {
+            let mut histogram = histogram().unwrap();
+            histogram.record_n(most * 1_000, 950).unwrap();
+            histogram.record_n(rest * 1_000, 50).unwrap();
+            histogram
+        };
+        let behind_max = std::time::Duration::from_micros(late[1]);
+        let kept = Punctuality { late: recorded(late), behind_max, unsent };
+        invalid(&kept, &Latency::of(Loop::Open, &[recorded(took)]).unwrap(), &(0..1_000))
+    }
+
+    #[test]
+    fn latency_of_the_sender_is_not_taken_for_that_of_the_server() {
+        let reason = judged([20, 5_000], [80, 6_000], 0).unwrap();
+        assert!(reason.contains("sender late by itself: p99 5"), "{reason}");
+        // Too little to matter, and far less than what the server added.
+        assert_eq!(judged([20, 900], [80, 950], 0), None);
+        assert_eq!(judged([20, 5_000], [80, 90_000], 0), None);
+        let reason = judged([20, 20], [80, 80], 7).unwrap();
+        assert!(reason.contains("rate not held: 7 of 1000"), "{reason}");
+    }
+}

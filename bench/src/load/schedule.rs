@@ -58,11 +58,6 @@ impl Schedule {
         (seq / self.burst + 1) * self.burst
     }
 
-    /// Messages due at the same time.
-    pub(super) fn burst(&self) -> u64 {
-        self.burst
-    }
-
     /// Whole intervals in a time.
     fn bursts(&self, time: Duration) -> u64 {
         u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / self.interval_ns
@@ -79,7 +74,7 @@ mod tests {
     fn slow_schedule_has_one_message_at_a_time() {
         let begin = Instant::now();
         let schedule = Schedule::new(begin, 1_000.0);
-        assert_eq!(schedule.burst(), 1);
+        assert_eq!(schedule.burst, 1);
         assert_eq!(schedule.due(0), begin);
         assert_eq!(schedule.due(3), begin + MS * 3);
         assert_eq!(schedule.due_by(begin), 1);
@@ -91,7 +86,7 @@ mod tests {
     fn fast_schedule_keeps_its_rate_in_bursts() {
         let begin = Instant::now();
         let schedule = Schedule::new(begin, 1_234_567.0);
-        assert_eq!(schedule.burst(), 62);
+        assert_eq!(schedule.burst, 62);
         let sent = schedule.due_by(begin + Duration::from_secs(10));
         assert!((12_345_000..12_346_500).contains(&sent), "{sent}");
         assert_eq!(schedule.due(61), begin);

@@ -29,8 +29,10 @@ const SOCKET_POLL: Duration = Duration::from_millis(20);
 const LISTEN_EVERY: Duration = Duration::from_millis(20);
 /// How long a server may take nothing at all.
 const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Share of the window that may still have to be sent when its time is over, as a divisor.
+/// Share of the window that may still have to be sent when its time is over, as a divisor; and
+/// never less than one long pause of a busy machine leaves behind.
 const BACKLOG_SHARE: u64 = 100;
+const BACKLOG_TIME: Duration = Duration::from_millis(50);
 
 /// One publishing connection with its schedule.
 #[derive(Debug)]
@@ -186,7 +188,8 @@ impl Sender {
     /// The time is over: the end of the window, or here if that is too far away to be worth it.
     fn give_up_or_end(&mut self) -> u64 {
         let whole = self.window.end - self.window.start;
-        let bearable = (whole / BACKLOG_SHARE).max(self.schedule.burst() * 2);
+        let pause = self.schedule.between(Duration::ZERO, BACKLOG_TIME).end;
+        let bearable = pause.max(whole / BACKLOG_SHARE);
         // What is left only becomes less, so the first look decides.
         let left = self.window.end.saturating_sub(self.next);
         if left > bearable {
