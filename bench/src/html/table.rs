@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Report;
 use super::svg::escape;
 use crate::compare::Run;
-use crate::load::{Latency, Sample};
+use crate::load::{Kept, Latency, Sample};
 use crate::report::{self, significant};
 use crate::stats::Spread;
 
@@ -23,23 +23,27 @@ const COST: [&str; 9] = [
 const COST_LEGEND: &str = "Median of the rounds with [lowest-highest]. CPU is the server's own, \
     from the scheduler's statistics; ratio is the CPU of the first target by that of this one, per \
     round, so less than 1 is good for the first. Cores: used, and wanted while others had them.";
-const LATENCY: [&str; 11] = [
+const LATENCY: [&str; 13] = [
     "scenario",
     "target",
+    "loop",
+    "valid rounds",
+    "due M/s",
     "p50 us",
     "p90",
     "p99",
     "p99.9",
     "p99.99",
     "max",
-    "loop",
     "sender p99",
     "besides",
 ];
 const LATENCY_LEGEND: &str = "Open loop: from when a message was due on a fixed schedule until it \
     was received, sent late or not. Closed loop: from when a request left until its reply came, \
-    which says nothing about a fixed load. Sender is how late the load generator was by itself: \
-    the part of the latency for which no server is to blame.";
+    which says nothing about a fixed load. Only valid rounds are shown: in the others the rate was \
+    not held, or the sender was late by itself. Due is the rate of the schedule, in messages. \
+    Sender is how late the load generator was by itself: the part of the latency for which no \
+    server is to blame.";
 
 pub(super) fn write(page: &mut String, report: &Report<'_>) {
     write_table(page, report, ("Results", COST_LEGEND), &COST, |idx, base, runs| {
@@ -118,6 +122,14 @@ fn cost_row(base: Option<&[&Run]>, runs: &[&Run]) -> Option<String> {
 
 fn latency_row(runs: &[&Run]) -> Option<String> {
     let mut row = String::new();
+    let all = || runs.iter().filter_map(|run| run.sample.latency.as_ref());
+    write!(row, "<td>{}</td>", report::loop_name(all().next()?.measured)).ok();
+    let invalid = report::invalid(runs);
+    let valid = runs.len() - invalid.map_or(0, |(rounds, _)| rounds);
+    let class = if invalid.is_some() { " class=\"bad\"" } else { "" };
+    write!(row, "<td{class}>{valid} of {}</td>", runs.len()).ok();
+    let due = all().filter_map(|latency| latency.schedule.as_ref());
+    write_figure(&mut row, Spread::of(due.map(|kept| kept.per_second / 1e6)), 3);
     let part = |figure: fn(&Latency) -> f64| Spread::of(report::latencies(runs).map(figure));
     write_figure(&mut row, part(|latency| latency.p50_us), 3);
     write_figure(&mut row, part(|latency| latency.p90_us), 3);
@@ -125,14 +137,12 @@ fn latency_row(runs: &[&Run]) -> Option<String> {
     write_figure(&mut row, part(|latency| latency.p999_us), 3);
     write_figure(&mut row, part(|latency| latency.p9999_us), 3);
     write_figure(&mut row, part(|latency| latency.max_us), 3);
-    let measured = runs.iter().find_map(|run| Some(run.sample.latency.as_ref()?.measured))?;
-    write!(row, "<td>{}</td>", report::loop_name(measured)).ok();
-    let late = report::latencies(runs).filter_map(|latency| latency.schedule.as_ref());
-    write_figure(&mut row, Spread::of(late.map(|kept| kept.late_p99_us)), 3);
-    let invalid = report::invalid(runs).map_or_else(String::new, |(rounds, reason)| {
-        escape(&format!("invalid in {rounds} of {} rounds: {reason}", runs.len()))
-    });
-    write!(row, "<td class=\"note bad\">{invalid}</td>").ok();
+    let kept = |figure: fn(&Kept) -> f64| {
+        Spread::of(report::latencies(runs).filter_map(|all| all.schedule.as_ref().map(figure)))
+    };
+    write_figure(&mut row, kept(|kept| kept.late_p99_us), 3);
+    let reason = invalid.map_or_else(String::new, |(_, reason)| escape(reason));
+    write!(row, "<td class=\"bad\">{reason}</td>").ok();
     Some(row)
 }
 

@@ -156,7 +156,8 @@ fn page_needs_nothing_else_and_is_always_the_same() {
         "<td>10.00 <small>[10.00-10.00]</small></td><td>delivery</td>",
         "<td>1.00 <small>[1.00-1.00]</small></td>",
         "<h2>Latency</h2>",
-        "<td>open loop</td><td>3.00 <small>[3.00-3.00]</small></td>",
+        "<td>open loop</td><td>1 of 1</td>",
+        "<td>60.0 <small>[60.0-60.0]</small></td><td>3.00 <small>[3.00-3.00]</small></td>",
         "<h2>Server CPU</h2>",
         "<h2>Throughput by size</h2>",
         "<h3>rr-*</h3>",
@@ -173,7 +174,10 @@ fn invalid_latencies_and_missing_rounds_are_said_and_not_shown() {
     let (scenarios, targets) = ([scenario("open", 16)], [target("a"), target("b")]);
     let runs = vec![run(&scenarios[0], &targets[0], 10.0, Some("rate not held"))];
     let page = written(&scenarios, &targets, &Comparison { runs, void: Vec::new() });
-    assert!(page.contains("invalid in 1 of 1 rounds: rate not held"), "{page}");
+    assert!(
+        page.contains("<td class=\"bad\">0 of 1</td>") && page.contains(">rate not held<"),
+        "{page}"
+    );
     assert!(page.contains("no good round"), "{page}");
     assert!(!page.contains("<polyline") && !page.contains("[30.0-30.0]"), "{page}");
     assert_balanced(&page);
