@@ -7,7 +7,7 @@
 #
 # Peers: nats-server on PATH, or all of NATS_PEERS, for example
 #   NATS_PEERS="nats-2.9=/usr/sbin/nats-server nats-2.15=/opt/nats-server-2.15" scripts/bench.sh
-# Results for machines go to target/bench/.
+# Results for machines (JSON, CSV) and a report with charts (HTML) go to target/bench/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,7 +41,8 @@ compare() {
     local name="$1"
     shift
     "$built/ringbus-bench" compare "${targets[@]}" "${options[@]}" "$@" \
-        --json "$results/$name.json" --csv "$results/$name.csv" || status=$?
+        --json "$results/$name.json" --csv "$results/$name.csv" --html "$results/$name.html" \
+        || status=$?
     echo
 }
 
@@ -51,6 +52,9 @@ compare core --shards 1 \
     --scenario '1to50-64B' --scenario '4to4-128B' --scenario '4to1-128B' --scenario 'queue4-16B' \
     --scenario '32to1-*-unbatched' --scenario 'wild-*' --scenario 'reqrep-*-16B' \
     --scenario 'idle-*' "$@"
+
+echo "== latency at fixed rates, open loop"
+compare latency --shards 1 --scenario 'open-*' "$@"
 
 # What wakes whom across cores decides these two, so they are shown in all three placements.
 echo "== server and clients on one core"

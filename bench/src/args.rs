@@ -31,6 +31,7 @@ options:
   --client-cpus LIST          CPUs of the clients [the other usable ones]
   --pin none                  leave the placement to the scheduler
   --json FILE, --csv FILE     results for machines
+  --html FILE                 report with charts, one file that needs nothing else
 
 exit code: 0 all checked and measured, 1 bad use or set-up, 2 a check failed (loss, order, error)
 ";
@@ -55,6 +56,7 @@ pub(crate) struct Options {
     pub(crate) pinning: Pinning,
     pub(crate) json: Option<PathBuf>,
     pub(crate) csv: Option<PathBuf>,
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// Reads the command line.
@@ -73,6 +75,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Options> {
         pinning: Pinning::default(),
         json: None,
         csv: None,
+        html: None,
     };
     let (mut shards, mut pinned) = (None, true);
     while let Some(arg) = parser.next()? {
@@ -104,6 +107,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Options> {
             },
             Arg::Long("json") => options.json = Some(parser.value()?.into()),
             Arg::Long("csv") => options.csv = Some(parser.value()?.into()),
+            Arg::Long("html") => options.html = Some(parser.value()?.into()),
             _ => return Err(arg.unexpected().into()),
         }
     }

@@ -41,6 +41,7 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) publisher: u16,
+    pub(crate) seq: u64,
     pub(crate) payload: &'a [u8],
 }
 
@@ -112,7 +113,7 @@ impl Checker {
         loop {
             if let Some((publisher, seq, payload, tail)) = self.split_frame(rest) {
                 self.admit(publisher, seq, payload)?;
-                on_message(Message { publisher, payload });
+                on_message(Message { publisher, seq, payload });
                 rest = tail;
             } else {
                 let eaten = self.control_line(rest)?;

@@ -99,12 +99,16 @@ fn run_once(
 fn progress(scenario: &Scenario, target: &Target, round: u32, outcome: &Result<Sample>) {
     let (name, target) = (&scenario.name, &target.name);
     let text = match outcome {
-        Ok(sample) => format!(
-            "{:.0} ns of CPU per {}, {:.3} M/s",
-            sample.cpu_ns,
-            sample.unit,
-            sample.per_second / 1e6
-        ),
+        Ok(sample) => {
+            let Sample { cpu_ns, unit, per_second, latency, .. } = sample;
+            let latency = latency.as_ref().map_or_else(String::new, |latency| {
+                latency.invalid().map_or_else(
+                    || format!(", p99 {:.0} us", latency.p99_us),
+                    |reason| format!(", latency INVALID: {reason}"),
+                )
+            });
+            format!("{cpu_ns:.0} ns of CPU per {unit}, {:.3} M/s{latency}", per_second / 1e6)
+        }
         Err(error) => format!("FAILED: {error:#}"),
     };
     writeln!(stderr(), "{name} round {} {target}: {text}", round + 1).ok();

@@ -25,7 +25,7 @@ impl Host {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Self {
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: std::env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" "),
             kernel: line_of("/proc/sys/kernel/osrelease"),
             cpu: cpuinfo_field(&cpuinfo, "model name"),
             cpus: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
@@ -38,6 +38,16 @@ impl Host {
             ),
             load_average: line_of("/proc/loadavg"),
         }
+    }
+}
+
+/// A word that a shell reads back as it was.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -57,6 +67,15 @@ fn cpuinfo_field(cpuinfo: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn command_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted("ringbus=target/release/ringbus"), "ringbus=target/release/ringbus");
+        assert_eq!(quoted("pub-*"), "'pub-*'");
+        assert_eq!(quoted("n=/x,-m 0"), "'n=/x,-m 0'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 
     #[test]
     fn cpuinfo_is_read() {

@@ -10,7 +10,7 @@
 //! | how load is made, and how far ahead of the receivers | `load/`, `client.rs`, `wire.rs` |
 //! | how answers are checked | `check.rs` |
 //! | what the server used | `meter.rs` |
-//! | rounds, figures, output | `compare.rs`, `stats.rs`, `report.rs`, `host.rs`, `interrupt.rs` |
+//! | rounds, figures, output | `compare.rs`, `stats.rs`, `report.rs`, `html/`, `host.rs`, `interrupt.rs` |
 #![forbid(unsafe_code)]
 
 mod affinity;
@@ -19,6 +19,7 @@ mod check;
 mod client;
 mod compare;
 mod host;
+mod html;
 mod interrupt;
 mod load;
 mod meter;
@@ -94,6 +95,16 @@ fn measure(options: &Options) -> Result<ExitCode> {
     if let Some(path) = &options.csv {
         let at = || format!("cannot write {}", path.display());
         fs::write(path, report::csv(&setting, &comparison)).with_context(at)?;
+    }
+    if let Some(path) = &options.html {
+        let report = html::Report {
+            setting: &setting,
+            scenarios: &scenarios,
+            targets,
+            comparison: &comparison,
+        };
+        let at = || format!("cannot write {}", path.display());
+        fs::write(path, html::page(&report)).with_context(at)?;
     }
     for void in &comparison.void {
         let compare::VoidRun { scenario, target, round, failure } = void;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::affinity::Pinning;
 use crate::compare::{Comparison, Run};
 use crate::host::Host;
-use crate::load::{Latency, Sample, Timing};
+use crate::load::{Kept, Latency, Loop, Sample, Timing};
 use crate::stats::Spread;
 use crate::target::Target;
 
@@ -27,10 +27,10 @@ pub(crate) struct Setting {
 /// A server under test.
 #[derive(Debug, Serialize)]
 pub(crate) struct TargetFacts {
-    name: String,
-    binary: String,
-    flags: String,
-    version: String,
+    pub(crate) name: String,
+    pub(crate) binary: String,
+    pub(crate) flags: String,
+    pub(crate) version: String,
 }
 
 impl Setting {
@@ -158,38 +158,81 @@ fn write_extras(text: &mut String, runs: &[&Run]) {
     if let Some(churn) = of(&|sample| sample.churn_per_second.map(|rate| rate / 1e3)) {
         write!(text, "  churn {} k/s", spread(Some(churn), 3)).ok();
     }
-    let part = |figure: fn(&Latency) -> f64| of(&|sample| sample.latency.as_ref().map(figure));
-    if let Some(p50) = part(|latency| latency.p50_us) {
+    write_latency(text, runs);
+}
+
+/// Latencies of the runs that have valid ones, and a word on the others.
+fn write_latency(text: &mut String, runs: &[&Run]) {
+    let part = |figure: fn(&Latency) -> f64| Spread::of(latencies(runs).map(figure));
+    if let (Some(p50), Some(one)) = (part(|latency| latency.p50_us), latencies(runs).next()) {
         write!(
             text,
-            "  closed loop us: p50 {} p99 {:.0} p99.9 {:.0} max {:.0}",
+            "  {} us: p50 {} p90 {:.0} p99 {} p99.9 {:.0} p99.99 {:.0} max {:.0}",
+            loop_name(one.measured),
             spread(Some(p50), 3),
-            median(part(|latency| latency.p99_us)),
+            median(part(|latency| latency.p90_us)),
+            spread(part(|latency| latency.p99_us), 3),
             median(part(|latency| latency.p999_us)),
+            median(part(|latency| latency.p9999_us)),
             median(part(|latency| latency.max_us)),
         )
         .ok();
     }
+    let kept = |figure: fn(&Kept) -> f64| {
+        Spread::of(latencies(runs).filter_map(|latency| latency.schedule.as_ref().map(figure)))
+    };
+    if let Some(late) = kept(|kept| kept.late_p99_us) {
+        let behind = median(kept(|kept| kept.behind_max_us));
+        write!(text, ", sender late p99 {:.0}, behind max {behind:.0}", late.median).ok();
+    }
+    if let Some((rounds, reason)) = invalid(runs) {
+        write!(text, "  latency INVALID in {rounds} of {} rounds: {reason}", runs.len()).ok();
+    }
 }
 
-fn runs_of<'a>(comparison: &'a Comparison, scenario: &str, target: &str) -> Vec<&'a Run> {
+/// How the latencies were made; nobody may take the one for the other.
+pub(crate) fn loop_name(measured: Loop) -> &'static str {
+    match measured {
+        Loop::Closed => "closed loop",
+        Loop::Open => "open loop",
+    }
+}
+
+/// The latencies that may be shown.
+pub(crate) fn latencies<'a>(runs: &[&'a Run]) -> impl Iterator<Item = &'a Latency> {
+    let all = runs.iter().filter_map(|run| run.sample.latency.as_ref());
+    all.filter(|latency| latency.invalid().is_none())
+}
+
+/// How many runs have latencies that may not be shown, and why the first may not.
+pub(crate) fn invalid<'a>(runs: &[&'a Run]) -> Option<(usize, &'a str)> {
+    let mut reasons = runs.iter().filter_map(|run| run.sample.latency.as_ref()?.invalid());
+    let first = reasons.next()?;
+    Some((reasons.count() + 1, first))
+}
+
+pub(crate) fn runs_of<'a>(
+    comparison: &'a Comparison,
+    scenario: &str,
+    target: &str,
+) -> Vec<&'a Run> {
     let wanted = |run: &&Run| run.scenario == scenario && run.target == target;
     comparison.runs.iter().filter(wanted).collect()
 }
 
 /// CPU of the first target by that of another, round by round.
-fn ratios(first: &[&Run], other: &[&Run]) -> Option<Spread> {
+pub(crate) fn ratios(first: &[&Run], other: &[&Run]) -> Option<Spread> {
     Spread::of(first.iter().filter_map(|run| {
         let peer = other.iter().find(|peer| peer.round == run.round)?;
         Some(run.sample.cpu_ns / peer.sample.cpu_ns)
     }))
 }
 
-fn median(spread: Option<Spread>) -> f64 {
+pub(crate) fn median(spread: Option<Spread>) -> f64 {
     spread.map_or(f64::NAN, |spread| spread.median)
 }
 
-fn spread(spread: Option<Spread>, digits: usize) -> String {
+pub(crate) fn spread(spread: Option<Spread>, digits: usize) -> String {
     spread.map_or_else(String::new, |Spread { median, min, max }| {
         let figure = |value| significant(value, digits);
         format!("{} [{}-{}]", figure(median), figure(min), figure(max))
@@ -197,7 +240,7 @@ fn spread(spread: Option<Spread>, digits: usize) -> String {
 }
 
 /// As many decimals as give this many digits in all.
-fn significant(value: f64, digits: usize) -> String {
+pub(crate) fn significant(value: f64, digits: usize) -> String {
     let mut decimals = digits.saturating_sub(1);
     let mut limit = 10.0;
     while decimals > 0 && value.abs() >= limit {
@@ -207,7 +250,7 @@ fn significant(value: f64, digits: usize) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
-fn bytes_to_mib(bytes: u64) -> f64 {
+pub(crate) fn bytes_to_mib(bytes: u64) -> f64 {
     bytes as f64 / (1_024.0 * 1_024.0)
 }
 
@@ -240,6 +283,11 @@ fn csv_fields(setting: &Setting, run: &Run) -> Vec<(&'static str, String)> {
     let Run { scenario, target, round, sample } = run;
     let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     let latency = |figure: fn(&Latency) -> f64| optional(sample.latency.as_ref().map(figure));
+    let measured = sample.latency.as_ref().map(|latency| loop_name(latency.measured));
+    let invalid = sample.latency.as_ref().and_then(Latency::invalid);
+    let schedule = |figure: fn(&Kept) -> Option<f64>| {
+        optional(sample.latency.as_ref().and_then(|all| figure(all.schedule.as_ref()?)))
+    };
     vec![
         ("date", setting.host.date.clone()),
         ("kernel", setting.host.kernel.clone()),
@@ -258,10 +306,23 @@ fn csv_fields(setting: &Setting, run: &Run) -> Vec<(&'static str, String)> {
         ("rss_bytes", sample.rss_bytes.to_string()),
         ("bytes_per_connection", optional(sample.bytes_per_connection)),
         ("churn_per_second", optional(sample.churn_per_second)),
+        ("loop", measured.map_or_else(String::new, |measured| measured.to_owned())),
+        (
+            "latencies",
+            sample.latency.as_ref().map_or_else(String::new, |all| all.count.to_string()),
+        ),
         ("p50_us", latency(|latency| latency.p50_us)),
+        ("p90_us", latency(|latency| latency.p90_us)),
         ("p99_us", latency(|latency| latency.p99_us)),
         ("p999_us", latency(|latency| latency.p999_us)),
+        ("p9999_us", latency(|latency| latency.p9999_us)),
         ("max_us", latency(|latency| latency.max_us)),
+        ("due_per_second", schedule(|kept| Some(kept.per_second))),
+        ("peak_per_second", schedule(|kept| kept.peak_per_second)),
+        ("sender_late_p99_us", schedule(|kept| Some(kept.late_p99_us))),
+        ("sender_late_max_us", schedule(|kept| Some(kept.late_max_us))),
+        ("sender_behind_max_us", schedule(|kept| Some(kept.behind_max_us))),
+        ("latency_invalid", invalid.unwrap_or_default().to_owned()),
     ]
 }
 

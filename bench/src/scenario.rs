@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::wire::STAMP_LEN;
 
 /// The built-in families, in the order of `list`.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 10] = [
     ("publish.toml", include_str!("../scenarios/publish.toml")),
     ("fan_out.toml", include_str!("../scenarios/fan_out.toml")),
     ("many_publishers.toml", include_str!("../scenarios/many_publishers.toml")),
@@ -23,11 +23,14 @@ const BUILT_IN: [(&str, &str); 9] = [
     ("subjects.toml", include_str!("../scenarios/subjects.toml")),
     ("churn.toml", include_str!("../scenarios/churn.toml")),
     ("request.toml", include_str!("../scenarios/request.toml")),
+    ("latency.toml", include_str!("../scenarios/latency.toml")),
     ("idle.toml", include_str!("../scenarios/idle.toml")),
 ];
 /// Bound on publishers and requesters: their ids are two bytes and six digits.
 const CLIENTS_MAX: usize = 50_000;
 const SIZE_MAX: usize = 1_024 * 1_024;
+/// Messages per second that a schedule may ask for.
+const RATE_MAX: u64 = 1_000_000_000;
 
 /// One thing to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,7 @@ pub(crate) struct Scenario {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Stream(Stream),
+    Latency(OpenLoop),
     Request { requesters: usize, responders: usize, size: usize },
     Idle { connections: usize },
 }
@@ -56,6 +60,22 @@ pub(crate) struct Stream {
     pub(crate) batched: bool,
     /// SUB and UNSUB per second on a connection of its own.
     pub(crate) churn_per_second: u64,
+}
+
+/// One publisher that follows a schedule whatever the server does, subscribers that take the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenLoop {
+    pub(crate) subscribers: usize,
+    pub(crate) size: usize,
+    pub(crate) load: Load,
+}
+
+/// How many messages are due per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Of what the same server takes from a publisher at full speed just before.
+    PercentOfPeak(u64),
+    PerSecond(u64),
 }
 
 /// Who gets a message.
@@ -75,6 +95,7 @@ pub(crate) enum Delivery {
 #[serde(rename_all = "snake_case")]
 enum Kind {
     Stream,
+    Latency,
     Request,
     Idle,
 }
@@ -105,6 +126,10 @@ struct Matrix {
     #[serde(default)]
     churn_per_second: Values,
     #[serde(default)]
+    percent: Values,
+    #[serde(default)]
+    rate: Values,
+    #[serde(default)]
     requesters: Values,
     #[serde(default)]
     responders: Values,
@@ -124,6 +149,18 @@ enum Values {
     Missing,
     One(u64),
     Many(Vec<u64>),
+}
+
+impl Scenario {
+    /// Bytes of a payload, if there is one.
+    pub(crate) fn size(&self) -> Option<usize> {
+        match &self.shape {
+            Shape::Stream(Stream { size, .. })
+            | Shape::Latency(OpenLoop { size, .. })
+            | Shape::Request { size, .. } => Some(*size),
+            Shape::Idle { .. } => None,
+        }
+    }
 }
 
 impl Values {
@@ -181,11 +218,13 @@ fn parse(text: &str) -> Result<Vec<Scenario>> {
 }
 
 fn combinations(matrix: &Matrix) -> Vec<Combination> {
-    let axes: [(&'static str, Vec<u64>); 8] = [
+    let axes: [(&'static str, Vec<u64>); 10] = [
         ("publishers", matrix.publishers.or(1)),
         ("subscribers", matrix.subscribers.or(1)),
         ("subjects", matrix.subjects.or(1)),
         ("churn_per_second", matrix.churn_per_second.or(0)),
+        ("percent", matrix.percent.or(0)),
+        ("rate", matrix.rate.or(0)),
         ("requesters", matrix.requesters.or(1)),
         ("responders", matrix.responders.or(1)),
         ("connections", matrix.connections.or(1)),
@@ -229,6 +268,11 @@ fn build(kind: Kind, matrix: &Matrix, combination: &Combination) -> Result<Scena
             responders: count("responders").max(1),
             size,
         },
+        Kind::Latency => Shape::Latency(OpenLoop {
+            subscribers: count("subscribers").max(1),
+            size,
+            load: load_of(&name, value("percent"), value("rate"))?,
+        }),
         Kind::Stream => Shape::Stream(Stream {
             publishers: count("publishers").max(1),
             subscribers: count("subscribers"),
@@ -246,6 +290,15 @@ fn build(kind: Kind, matrix: &Matrix, combination: &Combination) -> Result<Scena
         bail!("{name}: pairs need as many subscribers as publishers and one subject each");
     }
     Ok(Scenario { name, shape })
+}
+
+/// A schedule has one of the two; 0 stands for a missing key.
+fn load_of(name: &str, percent: u64, rate: u64) -> Result<Load> {
+    match (percent, rate) {
+        (1..=100, 0) => Ok(Load::PercentOfPeak(percent)),
+        (0, 1..=RATE_MAX) => Ok(Load::PerSecond(rate)),
+        _ => bail!("{name}: valid is either percent from 1 to 100 or rate from 1 to {RATE_MAX}"),
+    }
 }
 
 /// 100000 is `100k` in a name, but 1024 stays as it is.
@@ -301,6 +354,10 @@ mod tests {
             "wild-100k-128B",
             "1to1-16B-churn",
             "idle-10k",
+            "open-1to1-16B-10pct",
+            "open-1to1-1024B-50pct",
+            "open-1to10-16B-80pct",
+            "open-1to1-16B-100k",
         ] {
             assert!(unique.contains(&wanted.to_owned()), "{wanted} is missing");
         }
@@ -322,6 +379,9 @@ mod tests {
             "kind = \"stream\"\n[[matrix]]\nname = \"{what}\"\n",
             "kind = \"stream\"\n[[matrix]]\nname = \"x\"\nbatch = true\n",
             "kind = \"stream\"\n[[matrix]]\nname = \"x\"\ndelivery = \"pairs\"\nsubscribers = 3\n",
+            "kind = \"latency\"\n[[matrix]]\nname = \"x\"\n",
+            "kind = \"latency\"\n[[matrix]]\nname = \"x\"\npercent = 101\n",
+            "kind = \"latency\"\n[[matrix]]\nname = \"x\"\npercent = 10\nrate = 10\n",
             "kind = \"what\"\nmatrix = []\n",
         ] {
             assert!(parse(text).is_err(), "{text}");

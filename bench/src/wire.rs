@@ -117,15 +117,22 @@ impl FrameBatch {
 
     /// Numbers the frames from `first` on.
     pub(crate) fn stamp(&mut self, first: u64) {
+        self.stamp_some(first, usize::MAX);
+    }
+
+    /// Numbers only the first `count` frames, at most all; returns how many bytes they are.
+    pub(crate) fn stamp_some(&mut self, first: u64, count: usize) -> usize {
         let digits_at = self.shape.prefix.len();
         let payload_at = self.shape.payload_at();
-        let frames = self.bytes.chunks_exact_mut(self.shape.frame_len());
-        for (seq, frame) in (first..).zip(frames) {
+        let frame_len = self.shape.frame_len();
+        let len = self.bytes.len().min(count.saturating_mul(frame_len));
+        for (seq, frame) in (first..).zip(self.bytes[..len].chunks_exact_mut(frame_len)) {
             frame[payload_at..payload_at + 8].copy_from_slice(&seq.to_le_bytes());
             if let Some(number) = self.shape.numbering.number(self.publisher, seq) {
                 write_digits(&mut frame[digits_at..digits_at + DIGITS], number);
             }
         }
+        len
     }
 
     /// What goes to the socket.
@@ -170,6 +177,19 @@ mod tests {
         assert!(second.starts_with(b"PUB foo.000038 16\r\n"));
         assert_eq!(second[19..27], 2u64.to_le_bytes());
         assert!(second.ends_with(b"\r\n"));
+    }
+
+    #[test]
+    fn part_of_a_batch_is_numbered_alone() {
+        let shape = FrameShape::new("PUB foo", Numbering::None, "", 16);
+        let mut batch = FrameBatch::new(shape.clone(), 0, shape.frame_len() * 3);
+        assert_eq!(batch.stamp_some(7, 2), shape.frame_len() * 2);
+        let seq_of = |batch: &FrameBatch, frame: usize| {
+            batch.bytes()[shape.frame_len() * frame + shape.payload_at()]
+        };
+        assert_eq!([0, 1, 2].map(|frame| seq_of(&batch, frame)), [7, 8, 0]);
+        assert_eq!(batch.stamp_some(9, 100), batch.bytes().len());
+        assert_eq!([0, 1, 2].map(|frame| seq_of(&batch, frame)), [9, 10, 11]);
     }
 
     #[test]

@@ -8,10 +8,14 @@
 mod churn;
 mod flow;
 mod idle;
+mod latency;
+mod open;
 mod poller;
 mod publisher;
 mod receiver;
 mod request;
+mod schedule;
+mod sender;
 mod stream;
 mod subscriber;
 #[cfg(test)]
@@ -24,6 +28,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use serde::Serialize;
+
+pub(crate) use latency::{Kept, Latency, Loop};
 
 use crate::affinity::Pinning;
 use crate::check::CheckFailure;
@@ -65,16 +71,6 @@ pub(crate) struct Sample {
     pub(crate) latency: Option<Latency>,
 }
 
-/// Closed-loop round trips: a requester that waits sends nothing meanwhile, so these are not the
-/// latencies of a server under a fixed load.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Latency {
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p999_us: f64,
-    pub(crate) max_us: f64,
-}
-
 /// Runs a scenario against a server that has just started.
 pub(crate) fn run(
     scenario: &Scenario,
@@ -86,6 +82,7 @@ pub(crate) fn run(
     let threads = pinning.client_threads();
     match &scenario.shape {
         Shape::Stream(shape) => stream::run(shape, server.addr(), threads, &mut meter, timing),
+        Shape::Latency(open) => open::run(open, server.addr(), threads, &mut meter, timing),
         Shape::Request { requesters, responders, size } => {
             let plan =
                 request::Plan { requesters: *requesters, responders: *responders, size: *size };

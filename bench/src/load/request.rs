@@ -12,18 +12,16 @@ use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 
 use super::flow::{Counter, total};
+use super::latency::{Latency, Loop, histogram, nanos};
 use super::poller::Poller;
 use super::receiver::{self, Receiver};
-use super::{Latency, Phase, Sample, Steering, Timing, Window, deal, join, measure, wait_until};
+use super::{Phase, Sample, Steering, Timing, Window, deal, join, measure, wait_until};
 use crate::check::{CheckFailure, Checker, Order};
 use crate::client::Client;
 use crate::meter::Meter;
 use crate::wire::{FrameBatch, FrameShape, Numbering};
 
 const POLL: Duration = Duration::from_millis(20);
-/// Longest round trip that is told apart; longer ones count as this.
-const LATENCY_MAX_NS: u64 = 60_000_000_000;
-const LATENCY_DIGITS: u8 = 3;
 
 /// How many of what.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +93,7 @@ pub(super) fn run(
     steering.verdict()?;
     let window: Window = window.ok_or_else(|| anyhow!("nothing was measured"))?;
     let mut sample = window.sample("request");
-    sample.latency = Some(latency(&latencies)?);
+    sample.latency = Some(Latency::of(Loop::Closed, &latencies)?);
     Ok(sample)
 }
 
@@ -139,7 +137,7 @@ fn request(
     answered: &Counter,
     steering: &Steering,
 ) -> Result<Histogram<u64>> {
-    let mut latencies = Histogram::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS)?;
+    let mut latencies = histogram()?;
     let mut poller = Poller::new(requesters.iter().map(|(_, requester)| &requester.receiver))?;
     let mut scratch = receiver::scratch(frame_len);
     let mut in_flight = requesters.len();
@@ -156,11 +154,11 @@ fn request(
             }
             requester.counted += 1;
             let now = Instant::now();
-            let took = now.saturating_duration_since(requester.sent_at).as_nanos();
+            let took = now.saturating_duration_since(requester.sent_at);
             done += 1;
             match steering.phase() {
                 Phase::Steady => {
-                    latencies.saturating_record(u64::try_from(took).unwrap_or(LATENCY_MAX_NS));
+                    latencies.saturating_record(nanos(took));
                     requester.send(now)?;
                 }
                 Phase::WarmUp => requester.send(now)?,
@@ -193,19 +191,4 @@ fn respond(mut responders: Vec<(usize, Receiver)>, size: usize, steering: &Steer
         }
     }
     Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
-fn latency(latencies: &[Histogram<u64>]) -> Result<Latency> {
-    let mut all = Histogram::<u64>::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS)?;
-    for part in latencies {
-        all.add(part)?;
-    }
-    let micros = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
-    Ok(Latency {
-        p50_us: micros(0.5),
-        p99_us: micros(0.99),
-        p999_us: micros(0.999),
-        max_us: all.max() as f64 / 1e3,
-    })
 }

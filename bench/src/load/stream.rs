@@ -49,7 +49,9 @@ pub(super) fn run(
             .filter(|hand| !hand.is_empty())
             .map(|hand| {
                 scope.spawn(move || {
-                    steering_ref.role(|| subscriber::subscribe(hand, frame_len, flow, steering_ref))
+                    steering_ref.role(|| {
+                        subscriber::subscribe(hand, frame_len, flow, steering_ref, &mut ())
+                    })
                 })
             })
             .collect();
@@ -81,7 +83,7 @@ pub(super) fn run(
         (window, checkers, churn_seen)
     });
     steering.verdict()?;
-    verify(stream, flow, &checkers)?;
+    verify(stream.delivery, flow, &checkers)?;
     let unit = if stream.subscribers == 0 { "message" } else { "delivery" };
     let window = window.ok_or_else(|| CheckFailure("nothing was measured".to_owned()))?;
     let mut sample = window.sample(unit);
@@ -154,7 +156,7 @@ fn set_up(stream: &Stream, addr: SocketAddr) -> Result<Stage> {
 }
 
 /// Who lacks how much.
-fn missing(flow: &Flow) -> CheckFailure {
+pub(super) fn missing(flow: &Flow) -> CheckFailure {
     let lacking: Vec<String> = flow
         .received
         .iter()
@@ -173,7 +175,7 @@ fn missing(flow: &Flow) -> CheckFailure {
 }
 
 /// After the end: nobody may have too much either. Order was checked on the way.
-fn verify(stream: &Stream, flow: &Flow, checkers: &[(usize, Checker)]) -> Result<()> {
+pub(super) fn verify(delivery: Delivery, flow: &Flow, checkers: &[(usize, Checker)]) -> Result<()> {
     for (id, checker) in checkers {
         let (expected, seen) = (flow.expected(*id), checker.received());
         if expected.is_some_and(|expected| expected != seen) {
@@ -181,7 +183,7 @@ fn verify(stream: &Stream, flow: &Flow, checkers: &[(usize, Checker)]) -> Result
             return Err(CheckFailure(text).into());
         }
     }
-    if stream.delivery != Delivery::Queue {
+    if delivery != Delivery::Queue {
         return Ok(());
     }
     // Members see shares. Their counts and the sums of their sequences must make up the whole: a

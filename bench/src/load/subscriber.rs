@@ -13,12 +13,26 @@ use crate::check::Checker;
 /// Silence after the end that proves that nothing comes twice.
 const QUIET: Duration = Duration::from_millis(20);
 
+/// Sees every message that was checked.
+pub(super) trait Observer {
+    /// What comes next was read from the socket just now.
+    fn read(&mut self);
+    fn message(&mut self, seq: u64);
+}
+
+/// Counting is enough.
+impl Observer for () {
+    fn read(&mut self) {}
+    fn message(&mut self, _seq: u64) {}
+}
+
 /// Receives on all connections until the run is done and nothing more comes.
 pub(super) fn subscribe(
     mut receivers: Vec<(usize, Receiver)>,
     frame_len: usize,
     flow: &Flow,
     steering: &Steering,
+    observer: &mut impl Observer,
 ) -> Result<Vec<(usize, Checker)>> {
     let mut poller = Poller::new(receivers.iter().map(|(_, receiver)| receiver))?;
     let mut scratch = receiver::scratch(frame_len);
@@ -28,7 +42,8 @@ pub(super) fn subscribe(
         for at in poller.wait(QUIET)? {
             quiet = false;
             let (id, receiver) = &mut receivers[at];
-            receiver.receive(&mut scratch, |_| {})?;
+            observer.read();
+            receiver.receive(&mut scratch, |message| observer.message(message.seq))?;
             flow.received[*id].set(receiver.checker().received());
         }
         if done && (quiet || steering.failed()) {

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::*;
 use crate::check::CheckFailure;
-use crate::scenario::{Delivery, Stream};
+use crate::scenario::{Delivery, Load, OpenLoop, Stream};
 
 /// The message that a faulty broker treats wrongly.
 const FAULTY: usize = 100;
+/// The message that a stalling broker takes its time for, and how much.
+const STALLING: usize = 300;
+const STALL: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -20,6 +23,7 @@ enum Fault {
     Swap,
     Damage,
     Error,
+    Stall,
 }
 
 #[derive(Debug)]
@@ -105,6 +109,7 @@ impl Broker {
                     subscription.to.as_ref().write_all(b"-ERR 'Slow Consumer'\r\n").ok();
                 }
             }
+            Fault::Stall if self.messages == STALLING => thread::sleep(STALL),
             _ => {}
         }
         self.deliver(subject, rest, &payload);
@@ -200,4 +205,74 @@ fn requests_are_answered_and_a_lost_one_is_noticed() {
 fn idle_crowd_is_counted() {
     let sample = idle::run(20, broker(Fault::None), &mut Meter::new(std::process::id())).unwrap();
     assert_eq!((sample.operations, sample.unit), (20, "connect"));
+}
+
+/// One message per millisecond, 100 ms warm-up, 600 ms that count.
+fn run_open(open: &OpenLoop, fault: Fault) -> Result<Latency> {
+    let timing = Timing { steady: Duration::from_millis(600), ..timing() };
+    let meter = &mut Meter::new(std::process::id());
+    let sample = open::run(open, broker(fault), 2, meter, timing)?;
+    assert!(sample.cpu_ns > 0.0 && sample.unit == "delivery");
+    Ok(sample.latency.unwrap())
+}
+
+fn slow_loop(subscribers: usize, size: usize) -> OpenLoop {
+    OpenLoop { subscribers, size, load: Load::PerSecond(1_000) }
+}
+
+#[test]
+fn open_loop_counts_every_message_that_was_due() {
+    let latency = run_open(&slow_loop(3, 16), Fault::None).unwrap();
+    assert_eq!((latency.measured, latency.count), (Loop::Open, 3 * 600));
+    assert!(latency.p50_us > 0.0 && latency.p50_us <= latency.p9999_us, "{latency:?}");
+    assert!(latency.p9999_us <= latency.max_us * 1.001, "{latency:?}");
+    assert_eq!(latency.schedule.unwrap().peak_per_second, None);
+}
+
+#[test]
+fn part_of_the_peak_is_measured_first() {
+    let open = OpenLoop { load: Load::PercentOfPeak(10), ..slow_loop(1, 1_024) };
+    let kept = run_open(&open, Fault::None).unwrap().schedule.unwrap();
+    let peak = kept.peak_per_second.unwrap();
+    assert!(peak > 0.0 && (kept.per_second - peak / 10.0).abs() < 1e-6 * peak, "{kept:?}");
+}
+
+/// Coordinated omission: a sender that waits would have one slow message, the schedule has 300 of
+/// 600, the first of them late by the whole stall and the last by nothing.
+#[test]
+fn stall_shows_in_every_message_due_meanwhile() {
+    let latency = run_open(&slow_loop(1, 16), Fault::Stall).unwrap();
+    let at_least = |part: f64| STALL.as_secs_f64() * 1e6 * part;
+    assert_eq!(latency.count, 600);
+    assert!(latency.max_us > at_least(0.99), "{latency:?}");
+    assert!(latency.p90_us > at_least(0.75), "{latency:?}");
+    assert!(latency.curve[1].1 > at_least(0.4), "p75 of {latency:?}");
+}
+
+/// The sockets are full long before the stall is over. What could not be sent counts all the same,
+/// and the server is to blame for it.
+#[test]
+fn stall_that_holds_up_the_sender_shows_too() {
+    let latency = run_open(&slow_loop(1, 64 * 1_024), Fault::Stall).unwrap();
+    assert_eq!(latency.count, 600);
+    assert!(latency.p90_us > STALL.as_secs_f64() * 1e6 * 0.75, "{latency:?}");
+    assert_eq!(latency.invalid(), None, "{latency:?}");
+    let kept = latency.schedule.unwrap();
+    assert!(kept.behind_max_us > 10_000.0 && kept.behind_max_us > kept.late_p99_us, "{kept:?}");
+}
+
+#[test]
+fn rate_that_cannot_be_held_is_said() {
+    let open = OpenLoop { load: Load::PerSecond(1_000_000_000), ..slow_loop(1, 1_024) };
+    let latency = run_open(&open, Fault::None).unwrap();
+    assert!(latency.invalid().unwrap().contains("rate not held"), "{latency:?}");
+    assert!(latency.schedule.unwrap().behind_max_us > 10_000.0);
+}
+
+#[test]
+fn every_fault_voids_an_open_loop() {
+    for fault in [Fault::Loss, Fault::Repeat, Fault::Swap, Fault::Damage, Fault::Error] {
+        let error = run_open(&slow_loop(2, 16), fault).unwrap_err();
+        assert!(error.is::<CheckFailure>(), "{fault:?}: {error:#}");
+    }
 }
