@@ -124,7 +124,7 @@ impl Desk<'_> {
                 let Options { unused, accounts, .. } = &options;
                 self.sign(self.endpoints.account_statz(*unused, accounts))
             }
-            "STATZ" => self.sign(self.endpoints.account_statz(true, &[name.to_owned()])),
+            "STATZ" => self.account_statz(name),
             "CONNS" => {
                 let stats = self.endpoints.account_stats(true, &[name.to_owned()]).ok()?;
                 messages::account_connections(&self.server, stats.first()?)
@@ -147,9 +147,17 @@ impl Desk<'_> {
                 let user = asked.user.as_deref().unwrap_or("");
                 Some(messages::answer(&self.server, messages::user_info(user, account)))
             }
-            b"$SYS.REQ.ACCOUNT.PING.STATZ" => self.account_data(account, "STATZ", &asked.body),
+            // By its own name, even if that is one which asks for all when an operator says it.
+            b"$SYS.REQ.ACCOUNT.PING.STATZ" => match self.options(&asked.body) {
+                Ok(options) => options.map(|_| self.account_statz(account)),
+                Err(answer) => Some(answer),
+            },
             _ => self.account_data(account, "CONNZ", &asked.body),
         }
+    }
+
+    fn account_statz(&self, name: &str) -> Vec<u8> {
+        self.sign(self.endpoints.account_statz(true, &[name.to_owned()]))
     }
 
     fn sign(&self, data: Result<Vec<u8>, String>) -> Vec<u8> {

@@ -202,6 +202,10 @@ impl Speaker {
 
     /// Some of everything that waits; of what clients ask the least.
     fn round(&mut self) {
+        // Before requests: a reload that is asked for now is not the one that is over.
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            self.on_reloaded(&outcome);
+        }
         match self.heard.try_recv() {
             Ok(Heard::Request(request)) => self.on_request(&request),
             Ok(Heard::Failure(text)) => error!("System events: refused: {text}"),
@@ -218,9 +222,6 @@ impl Speaker {
                     self.noted.asked = never();
                 }
             }
-        }
-        if let Ok(outcome) = self.outcomes.try_recv() {
-            self.on_reloaded(&outcome);
         }
         if let Ok(asked) = self.noted.asked.try_recv() {
             self.on_asked(&asked);

@@ -5,17 +5,13 @@
 #
 # NATS_AUTH_URL is a server that wants ann/secret. The last line is "N passed, N failed".
 set -euo pipefail
+# shellcheck source=tests/conformance/run.sh
+. "$(dirname "$0")/run.sh"
 
 nats=$1
 folder=$(mktemp --directory)
 export HOME=$folder XDG_CONFIG_HOME=$folder
 trap 'rm --recursive --force "$folder"' EXIT
-
-# Ends what a test left running in its background.
-end_children() {
-    local child
-    for child in $(jobs -p); do kill "$child" 2> /dev/null || true; done
-}
 
 # Runs the command line against the server, with a deadline.
 cli() { timeout 20 "$nats" --server "$NATS_URL" --timeout 2s "$@"; }
@@ -125,22 +121,5 @@ wrong_password() {
     grep --quiet --ignore-case 'authorization violation' "$folder/refused"
 }
 
-passed=0 failed=0
-for test in pub_and_sub pub_with_headers request_and_reply request_nobody sub_queue bench \
-    bench_request rtt check_connection wrong_password; do
-    # A shell of its own, so that the first command that fails ends the test.
-    set +o errexit
-    (set -o errexit; trap end_children EXIT; "$test") > "$folder/output" 2>&1
-    status=$?
-    set -o errexit
-    if [ "$status" -eq 0 ]; then
-        passed=$((passed + 1))
-        echo "ok ${test//_/ }"
-    else
-        failed=$((failed + 1))
-        echo "FAILED ${test//_/ }:"
-        cat "$folder/output"
-    fi
-done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+run_all pub_and_sub pub_with_headers request_and_reply request_nobody sub_queue bench \
+    bench_request rtt check_connection wrong_password

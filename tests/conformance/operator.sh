@@ -6,6 +6,8 @@
 #
 # The last line is "N passed, N failed".
 set -euo pipefail
+# shellcheck source=tests/conformance/run.sh
+. "$(dirname "$0")/run.sh"
 
 nats=$1
 folder=$(mktemp --directory)
@@ -98,28 +100,6 @@ events() {
     return 1
 }
 
-end_children() {
-    local child
-    for child in $(jobs -p); do kill "$child" 2> /dev/null || true; done
-}
-
-passed=0 failed=0
-for test in server_list server_ping server_info report_connections report_accounts \
+run_all server_list server_ping server_info report_connections report_accounts \
     report_jetstream check_connection check_server account_info own_account requests filters \
-    kick reload events; do
-    # A shell of its own, so that the first command that fails ends the test.
-    set +o errexit
-    (set -o errexit; trap end_children EXIT; "$test") > "$folder/output" 2>&1
-    status=$?
-    set -o errexit
-    if [ "$status" -eq 0 ]; then
-        passed=$((passed + 1))
-        echo "ok ${test//_/ }"
-    else
-        failed=$((failed + 1))
-        echo "FAILED ${test//_/ }:"
-        cat "$folder/output"
-    fi
-done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+    kick reload events

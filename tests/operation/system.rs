@@ -15,6 +15,7 @@ accounts {
   $SYS { users: [{user: admin, password: p}] }
   A { users: [{user: ann, password: a}] }
   B { users: [{user: bob, password: b}] }
+  PING { users: [{user: pat, password: p}] }
 }";
 
 fn start(flags: &[&str]) -> Process {
@@ -227,6 +228,10 @@ fn clients_of_any_account_ask_about_themselves_and_no_others() {
     let statz = ann.json("$SYS.REQ.ACCOUNT.PING.STATZ", r#"{"accounts":["B"]}"#);
     let stats = statz["data"]["account_statz"].as_array().unwrap();
     assert_eq!((stats.len(), &stats[0]["acc"]), (1, &json!("A")));
+    let mut pat = Client::new(&process, "pat", "p");
+    let statz = pat.json("$SYS.REQ.ACCOUNT.PING.STATZ", "");
+    let stats = statz["data"]["account_statz"].as_array().unwrap();
+    assert_eq!((stats.len(), &stats[0]["acc"]), (1, &json!("PING")));
     // Everything else of the system account is another's.
     for subject in ["$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.VARZ", "$SYS.REQ.ACCOUNT.A.CONNZ"]
     {
