@@ -28,7 +28,9 @@ dpkg --root="$work/dpkg" --force-depends --force-script-chrootless --force-not-r
     cat "$work/dpkg.out"
     exit 1
 }
-dpkg --root="$work/dpkg" --listfiles ringbus | grep --quiet --line-regexp /usr/bin/ringbus
+# Not in a pipe: grep would leave at the first match, and dpkg would die of writing on.
+files=$(dpkg --root="$work/dpkg" --listfiles ringbus)
+grep --quiet --line-regexp /usr/bin/ringbus <<<"$files"
 echo "OK dpkg unpacks it"
 
 for script in "$work/control"/{postinst,prerm,postrm}; do

@@ -21,14 +21,17 @@ as() { # USER ARGUMENT...
         --timeout 2s "$@" < /dev/null
 }
 
-# Runs the command line as the operator and wants to read this.
-shows() { # PATTERN ARGUMENT...
-    local pattern=$1 output
-    shift
-    output=$(as admin "$@" 2>&1)
+# Runs the command line as this user and wants to read this. Not in a pipe: grep would leave at the
+# first match, and the command line would die of writing on.
+shows_to() { # USER PATTERN ARGUMENT...
+    local user=$1 pattern=$2 output
+    shift 2
+    output=$(as "$user" "$@" 2>&1)
     echo "$output"
     grep --quiet --regexp "$pattern" <<< "$output"
 }
+
+shows() { shows_to admin "$@"; } # PATTERN ARGUMENT...
 
 id() { as admin request '$SYS.REQ.SERVER.PING.IDZ' '' --raw 2> /dev/null | json "['id']"; }
 
@@ -56,7 +59,7 @@ report_jetstream() { shows 'JetStream Summary' server report jetstream; }
 check_connection() { shows '^OK' server check connection; }
 check_server() { shows '^OK conformance' server check server --name conformance; }
 account_info() { client; shows 'Account information for account A' server account info A; }
-own_account() { as ann account info | grep --quiet 'Account: A'; }
+own_account() { shows_to ann 'Account: A' account info; }
 
 # Every kind of figures, each with something of its own in it.
 requests() {
