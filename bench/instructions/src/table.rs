@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::callgrind::Counts;
 
-/// By how much a figure may grow where the table was made. Counts of one program differ by less than
-/// 0.1 %; what is left is for the inliner, which decides anew when something else in the crate has
-/// changed.
+/// By how much a figure may grow where the table was made. Counts of one program differ by less
+/// than 0.1 %; what is left is for the inliner, which decides anew when something else in the crate
+/// has changed.
 const TOLERANCE: f64 = 0.03;
 
 /// The same with another compiler or processor.
