@@ -4,6 +4,7 @@
 //! can be learned by measuring.
 
 mod accounts;
+pub mod jwt;
 
 use std::collections::HashMap;
 use std::sync::Arc;
