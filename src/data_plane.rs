@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringbus_shard::account::Accounts;
 use ringbus_shard::io;
 use ringbus_shard::limits::Limits;
 use ringbus_shard::options::{Authenticator as _, Options};
@@ -49,6 +50,8 @@ pub struct Terms {
     pub headers: bool,
     /// Who may connect.
     pub auth: Arc<Auth>,
+    /// What holds in each account.
+    pub accounts: Arc<Accounts>,
     /// What is worth a log line.
     pub verbosity: Verbosity,
     /// Bytes of a traced message that are shown; `None` shows all.
@@ -132,7 +135,7 @@ impl DataPlane for Shards {
 
 impl From<Terms> for Options {
     fn from(terms: Terms) -> Self {
-        let Terms { identity, limits, headers, auth, verbosity, traced_len_max } = terms;
+        let Terms { identity, limits, headers, auth, accounts, verbosity, traced_len_max } = terms;
         let info = Info {
             server_id: identity.server_id,
             server_name: identity.server_name,
@@ -152,6 +155,7 @@ impl From<Terms> for Options {
             info,
             limits,
             authenticator: auth,
+            accounts,
             trace: verbosity.trace,
             traced_payload_max: traced_len_max.unwrap_or(usize::MAX),
         }

@@ -2,7 +2,7 @@
 //!
 //! They are here, and not in the fuzz package, so that `cargo test` runs them over the corpus.
 
-use crate::subject;
+use crate::subject::{self, transform::Transform};
 use crate::wire::client::{self, ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
@@ -123,6 +123,30 @@ pub fn subjects(data: &[u8]) {
     }
 }
 
+/// Source and destination of a transform and a subject, each on a line of its own. What comes out
+/// is as long as is promised, is the same each time, and has no blank that was not there before.
+pub fn transforms(data: &[u8]) {
+    let mut lines = data.splitn(3, |byte| *byte == b'\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let (source, destination, name) = (line(), line(), line());
+    let transform = Transform::new(source, destination);
+    let mapping = Transform::mapping(source, destination);
+    assert!(mapping.is_err() || mapping == transform);
+    if let Ok(strict) = Transform::reversible(source, destination) {
+        assert_eq!(transform.as_ref(), Ok(&strict));
+    }
+    let Ok(transform) = transform else { return };
+    let mut rng = fastrand::Rng::with_seed(1);
+    let (mut out, mut again) = (Vec::new(), Vec::new());
+    transform.apply_to(name, &mut rng, &mut out);
+    assert!(out.len() <= destination.len() + 2 * (name.len() + 1) * (destination.len() + 1));
+    transform.apply_to(name, &mut rng, &mut again);
+    assert!(out == again || !transform.is_fixed());
+    if mapping.is_ok() && !subject::has_blank(name) {
+        assert!(!subject::has_blank(&out));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -157,5 +181,10 @@ mod tests {
     #[test]
     fn corpus_of_subjects() {
         replay("subjects", super::subjects);
+    }
+
+    #[test]
+    fn corpus_of_transforms() {
+        replay("transforms", super::transforms);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::account::Accounts;
 use crate::ids::AccountId;
 use crate::limits::Limits;
 use crate::wire::connect::ConnectOptions;
@@ -17,6 +18,8 @@ pub struct Options {
     pub limits: Limits,
     /// Who may connect.
     pub authenticator: Arc<dyn Authenticator>,
+    /// What holds in each subject space.
+    pub accounts: Arc<Accounts>,
     /// Report every operation as an event. Costs an allocation per operation.
     pub trace: bool,
     /// Bytes of a payload that such an event shows.

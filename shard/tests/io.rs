@@ -48,6 +48,7 @@ fn serve(cores: &[usize]) -> (Running, u16) {
             info: Info { headers: true, ..Info::default() },
             limits: Limits::default(),
             authenticator: Arc::new(Open),
+            accounts: Arc::default(),
             trace: false,
             traced_payload_max: 0,
         },

@@ -61,6 +61,12 @@ impl Accounts {
         Account { name, id }
     }
 
+    /// The number of that account, if there ever was one.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<AccountId> {
+        self.ids.get(name).copied()
+    }
+
     /// What the system account is called.
     #[must_use]
     pub fn system(&self) -> &Arc<str> {

@@ -343,6 +343,7 @@ impl Server<'_> {
             limits: settings.limits.limits(*settings.auth.timeout),
             auth_required: auth.required(),
             accounts: auth.accounts().to_vec(),
+            terms: Arc::new(settings.auth.terms(&self.accounts)),
             system_account: auth.system_account().to_owned(),
             endpoint: endpoint.clone(),
             tls: settings.tls.server.clone(),
@@ -364,6 +365,7 @@ impl Server<'_> {
             limits: settings.limits.limits(*settings.auth.timeout),
             headers: !*settings.limits.without_headers,
             auth: Arc::clone(auth),
+            accounts: Arc::new(settings.auth.terms(&self.accounts)),
             verbosity: settings.log.verbosity(),
             traced_len_max: *settings.log.traced_len_max,
         }

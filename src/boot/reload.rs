@@ -216,7 +216,7 @@ fn say_auth(old: &Credentials, new: &Credentials) {
     if *old.users != *new.users || *old.accounts != *new.accounts {
         info!("Reloaded: authorization users");
     }
-    if *old.accounts != *new.accounts {
+    if *old.accounts != *new.accounts || *old.mappings != *new.mappings {
         info!("Reloaded: accounts");
     }
 }

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use ringbus_shard::subject::mapping::Mappings;
+
 use super::auth::User;
 use super::dump::quoted;
 use super::later;
+use super::mappings;
 use super::problem::Spot;
 use super::reader::{Field, Found, FromField, Reader};
 use super::value::{Entry, Value};
@@ -18,6 +21,8 @@ pub struct Account {
     pub name: String,
     /// In the order of the file.
     pub users: Vec<User>,
+    /// What becomes of the subjects that its clients publish to.
+    pub mappings: Mappings,
 }
 
 /// What users of accounts have to get along with.
@@ -60,6 +65,7 @@ fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Accou
     }
     let mut reader = Reader::new(map, report);
     let users = User::read_all(&mut reader, &mut others.names);
+    let mappings = mappings::read(&mut reader).map(|found| found.value).unwrap_or_default();
     later::refuse(&mut reader, later::ACCOUNT);
     reader.finish();
     let Found { value: users, at } =
@@ -67,7 +73,7 @@ fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Accou
     for conflict in others.conflicts.iter().filter(|_| !users.is_empty()) {
         report.error(&at, *conflict);
     }
-    Some(Account { name: entry.key.clone(), users })
+    Some(Account { name: entry.key.clone(), users, mappings })
 }
 
 /// Accounts without anything but a name.
@@ -80,7 +86,7 @@ fn list(field: Field<'_>) -> Vec<Account> {
             continue;
         }
         if names.insert(name.clone()) {
-            accounts.push(Account { name, users: Vec::new() });
+            accounts.push(Account { name, users: Vec::new(), mappings: Mappings::default() });
         } else {
             field.report.error(field.at, format!("Duplicate Account Entry: {name}"));
         }
@@ -98,13 +104,13 @@ fn is_free(name: &str, at: &Spot, field: Field<'_>) -> bool {
 /// As the grammar has them, passwords not shown.
 pub(super) fn shown(accounts: &[Account]) -> String {
     let mut text = String::from("{");
-    for (index, Account { name, users }) in accounts.iter().enumerate() {
+    for (index, Account { name, users, mappings }) in accounts.iter().enumerate() {
         let separator = if index == 0 { "" } else { ", " };
-        let _ = write!(text, "{separator}{}: {{", quoted(name));
-        if !users.is_empty() {
-            let _ = write!(text, "users: {}", User::shown(users));
-        }
-        text.push('}');
+        let users = (!users.is_empty()).then(|| format!("users: {}", User::shown(users)));
+        let maps =
+            (!mappings.is_empty()).then(|| format!("mappings: {}", mappings::shown(mappings)));
+        let parts: Vec<String> = users.into_iter().chain(maps).collect();
+        let _ = write!(text, "{separator}{}: {{{}}}", quoted(name), parts.join(", "));
     }
     text.push('}');
     text

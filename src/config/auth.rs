@@ -2,15 +2,19 @@
 //! same.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ringbus_shard::account as shard;
 use ringbus_shard::limits::Limits;
+use ringbus_shard::subject::mapping::Mappings;
 use ringbus_shard::wire::secret::Secret;
 
 use super::accounts::{self, Account, Others};
 use super::dump::Dump;
 use super::later;
 use super::listen::non_empty;
+use super::mappings;
 use super::problem::{Report, Spot};
 use super::reader::{Field, Found, FromField, Reader};
 use super::setting::{Origin, Setting};
@@ -37,6 +41,8 @@ pub struct Credentials {
     pub timeout: Setting<Duration>,
     /// The other accounts, with their users.
     pub accounts: Setting<Vec<Account>>,
+    /// What becomes of the subjects that clients of the global account publish to.
+    pub mappings: Setting<Mappings>,
     /// What the system account is called; one of the accounts, unless it is the default.
     pub system_account: Setting<String>,
     /// The user that a client becomes which offers nothing.
@@ -90,6 +96,7 @@ impl Credentials {
                 .or_file(block.timeout)
                 .map(|timeout| if timeout.is_zero() { usual } else { timeout }),
             accounts: Setting::new(Vec::new()).or_file(accounts),
+            mappings: Setting::new(Mappings::default()).or_file(mappings::read(reader)),
             system_account: Setting::new(String::new())
                 .or_file(system.map(|found| found.map(|name| name.0)))
                 .map(|name| if name.is_empty() { auth::SYSTEM.to_owned() } else { name }),
@@ -131,8 +138,9 @@ impl Credentials {
         let global = self.users.iter().map(|user| (GLOBAL, user));
         let others = self.accounts.iter();
         global.chain(
-            others
-                .flat_map(|Account { name, users }| users.iter().map(move |user| (&**name, user))),
+            others.flat_map(|Account { name, users, .. }| {
+                users.iter().map(move |user| (&**name, user))
+            }),
         )
     }
 
@@ -172,15 +180,28 @@ impl Credentials {
         only_system && self.no_auth_user.is_none() && !self.has_block
     }
 
-    /// Whether the same clients may connect, to the same accounts.
+    /// Whether the same clients may connect, to the same accounts, and find the same there.
     pub(super) fn same(&self, new: &Self) -> bool {
         *self.user == *new.user
             && *self.password == *new.password
             && *self.token == *new.token
             && *self.users == *new.users
             && *self.accounts == *new.accounts
+            && *self.mappings == *new.mappings
             && *self.no_auth_user == *new.no_auth_user
             && self.has_guests() == new.has_guests()
+    }
+
+    /// What holds in each account, by the numbers that they have.
+    #[must_use]
+    pub fn terms(&self, known: &Accounts) -> shard::Accounts {
+        let mut terms = shard::Accounts::default();
+        let others = self.accounts.iter().map(|account| (&*account.name, &account.mappings));
+        for (name, mappings) in std::iter::once((GLOBAL, &*self.mappings)).chain(others) {
+            let Some(id) = known.find(name).filter(|_| !mappings.is_empty()) else { continue };
+            terms.entry(id).mappings = Some(Arc::new(mappings.clone()));
+        }
+        terms
     }
 
     /// Whether a password stands somewhere that would better be a hash.
@@ -190,13 +211,14 @@ impl Credentials {
     }
 
     pub(super) fn show(&self, dump: &mut Dump) {
-        let Self { user, password, token, users, timeout, accounts, .. } = self;
+        let Self { user, password, token, users, timeout, accounts, mappings, .. } = self;
         dump.optional_text("authorization.user", user);
         dump.secret("authorization.password", password);
         dump.secret("authorization.token", token);
         dump.line("authorization.users", User::shown(users), users.origin());
         dump.duration("authorization.timeout", timeout);
         dump.line("accounts", accounts::shown(accounts), accounts.origin());
+        dump.line("mappings", mappings::shown(mappings), mappings.origin());
         dump.text("system_account", &self.system_account);
         dump.optional_text("no_auth_user", &self.no_auth_user);
     }

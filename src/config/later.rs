@@ -83,7 +83,6 @@ const ANY: Shape = Shape::Any;
 /// Keys at the top of the file.
 pub(super) const TOP: &[Feature] = &[
     feature(&["trace_headers"], "tracing headers without payloads", ANY, is_false),
-    feature(&["mappings", "maps"], "subject mapping", nested::MAPPINGS, is_empty),
     feature(&["default_sentinel"], "operator mode", ANY, is_empty),
     feature(&["cluster"], "clustering", Shape::Map(nested::CLUSTER), is_empty),
     feature(&["gateway"], "a gateway", Shape::Map(nested::GATEWAY), is_empty),
@@ -179,7 +178,6 @@ pub(super) const ACCOUNT: &[Feature] = &[
         Shape::Map(nested::PERMISSIONS),
         is_empty,
     ),
-    feature(&["mappings", "maps"], "subject mapping", nested::MAPPINGS, is_empty),
     feature(&["limits"], "a bound for one account", nested::ACCOUNT_LIMITS, is_empty),
     feature(&["msg_trace", "trace_dest"], "tracing messages", nested::MESSAGE_TRACE, is_empty),
 ];
@@ -214,12 +212,6 @@ fn check(value: &Value, shape: &Shape, report: &Report) {
         (Shape::ListOf(keys), Value::List(items)) => {
             for item in items {
                 check(&item.value, &Shape::Map(keys), report);
-            }
-        }
-        (Shape::MapOfLists(keys), Value::Map(map)) => {
-            for entry in map.iter() {
-                check(&entry.value, &Shape::ListOf(keys), report);
-                check(&entry.value, &Shape::Map(keys), report);
             }
         }
         _ => {}

@@ -30,6 +30,7 @@ mod life;
 mod limits;
 mod listen;
 mod log;
+mod mappings;
 mod monitor;
 mod names;
 mod nested;

@@ -9,17 +9,12 @@ pub(super) enum Shape {
     Map(Keys),
     /// A list of such maps.
     ListOf(Keys),
-    /// A map from any key to such a map or a list of them.
-    MapOfLists(Keys),
 }
 
 /// Names of a key, and what its value may contain.
 pub(super) type Keys = &'static [(&'static [&'static str], Shape)];
 
 const ANY: Shape = Shape::Any;
-
-pub(super) const MAPPINGS: Shape =
-    Shape::MapOfLists(&[(&["dest", "destination"], ANY), (&["weight"], ANY), (&["cluster"], ANY)]);
 
 const COMPRESSION: Shape =
     Shape::Map(&[(&["mode"], ANY), (&["rtt_thresholds", "thresholds", "rtts", "rtt"], ANY)]);

@@ -1,11 +1,13 @@
 //! `/accountz` and `/accstatz`: the accounts there are, and what their clients have sent and been
 //! sent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use ringbus_shard::engine::Tally;
 use ringbus_shard::ids::AccountId;
+use ringbus_shard::subject::mapping::Mapping;
 use serde::Serialize;
 
 use crate::auth::Account;
@@ -41,8 +43,30 @@ pub(crate) struct AccountDetail {
     leafnode_connections: u64,
     client_connections: u64,
     subscriptions: usize,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    mappings: BTreeMap<String, Vec<Way>>,
     name_tag: Arc<str>,
     sublist_stats: IndexStats,
+}
+
+/// Where a mapping leads.
+#[derive(Debug, Serialize)]
+struct Way {
+    subject: String,
+    /// Summed up with those before it, as nats-server shows it.
+    weight: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
+}
+
+fn ways(mapping: &Mapping) -> (String, Vec<Way>) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let ways = mapping.ways().map(|(cluster, weight, way)| Way {
+        subject: text(way.destination()),
+        weight,
+        cluster: cluster.map(str::to_owned),
+    });
+    (text(mapping.source()), ways.collect())
 }
 
 pub(super) fn accountz(endpoints: &Endpoints, query: &Query) -> Result<Accountz, Refusal> {
@@ -82,9 +106,11 @@ pub(super) fn account_detail(
             tally = its;
         }
     }
+    let facts = endpoints.facts();
+    let mappings = facts.terms.mappings(id);
     Ok(AccountDetail {
         account_name: Arc::clone(&name),
-        update_time: endpoints.facts().loaded.unwrap_or(endpoints.started),
+        update_time: facts.loaded.unwrap_or(endpoints.started),
         is_system: id == AccountId::SYSTEM,
         expired: false,
         complete: true,
@@ -92,6 +118,7 @@ pub(super) fn account_detail(
         leafnode_connections: 0,
         client_connections: tally.connections,
         subscriptions: tally.subscriptions,
+        mappings: mappings.iter().flat_map(|all| all.iter().map(ways)).collect(),
         name_tag: name,
         sublist_stats: index_stats(endpoints, Some(id))?,
     })

@@ -64,6 +64,8 @@ pub struct Facts {
     pub auth_required: bool,
     /// The accounts in force: the global one, that of the system, then the others.
     pub accounts: Vec<Account>,
+    /// What holds in them.
+    pub terms: Arc<ringbus_shard::account::Accounts>,
     /// What the system account is called.
     pub system_account: String,
     /// Where monitoring listens; nowhere with port 0.

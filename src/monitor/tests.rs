@@ -13,6 +13,7 @@ fn endpoints(base: &str) -> Endpoints {
         limits: Limits::default(),
         auth_required: false,
         accounts: Vec::new(),
+        terms: Arc::default(),
         system_account: "OPS".to_owned(),
         endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: 8222 },
         tls: None,

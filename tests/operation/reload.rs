@@ -100,6 +100,39 @@ fn a_limit_holds_for_all_connections_on_all_shards() {
 }
 
 #[test]
+fn mappings_change_for_those_who_are_connected() {
+    for shards in ["1", "2"] {
+        let process = start("mappings { a: b }", &["--shards", shards, "-m", "-1"]);
+        let mut all: Vec<Raw> =
+            (0..4).map(|_| Raw::client(process.address(), CLIENT).unwrap()).collect();
+        for client in &mut all {
+            assert!(client.line().unwrap().contains("\"connect_info\":true"));
+        }
+        let mut seen = |expected: &str| {
+            for client in &mut all {
+                client.send(b"SUB > 1\r\nPUB a 1\r\nx\r\nUNSUB 1\r\n").unwrap();
+                assert_eq!(client.line().unwrap(), format!("MSG {expected} 1 1"));
+                assert_eq!(client.line().unwrap(), "x");
+                client.sync().unwrap();
+            }
+        };
+        seen("b");
+        process.reload("mappings { a: c, d: [ {dest: e, weight: 30} ] }");
+        process.wait_for("stderr", "Reloaded: accounts");
+        seen("c");
+        let shown = get(&process, "/accountz?acc=$G");
+        let ways =
+            ["\"subject\": \"e\",", "\"weight\": 30", "\"subject\": \"d\",", "\"weight\": 100"];
+        for way in ways {
+            assert!(shown.contains(way), "{way}: {shown}");
+        }
+        process.reload("debug: false");
+        seen("a");
+        assert!(!get(&process, "/accountz?acc=$G").contains("mappings"));
+    }
+}
+
+#[test]
 fn a_user_that_is_removed_or_changed_is_closed_and_others_stay() {
     let process = start(&users("bob", "b"), &[]);
     let mut anns: Vec<Raw> = (0..4).map(|_| client(&process, "ann", "a")).collect();
@@ -468,9 +501,13 @@ fn count(raw: &mut Raw) -> usize {
 
 /// What monitoring says.
 fn varz(process: &Process) -> String {
+    get(process, "/varz")
+}
+
+fn get(process: &Process, path: &str) -> String {
     let line = process.wait_for("stderr", "Starting http monitor on ");
     let mut stream = TcpStream::connect(line.rsplit(' ').next().unwrap()).unwrap();
-    stream.write_all(b"GET /varz HTTP/1.0\r\n\r\n").unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

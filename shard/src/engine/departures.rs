@@ -18,6 +18,7 @@ fn shard() -> Shard {
         info: Info { connect_urls: vec!["127.0.0.1:1".to_owned()], ..Info::default() },
         limits: Limits::default(),
         authenticator: Arc::new(Open),
+        accounts: Arc::default(),
         trace: false,
         traced_payload_max: 0,
     };

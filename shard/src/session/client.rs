@@ -15,6 +15,7 @@ use crate::event::{ClientLabel, Event, What};
 use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
 use crate::limits::{STALL_PAUSE, STALL_REPORT};
 use crate::options::Grant;
+use crate::subject::mapping::{Mapped, Mappings};
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
@@ -81,6 +82,9 @@ pub struct ClientSession {
     pub(super) parse_limits: ParseLimits,
     pub(super) subscriptions: HashMap<Sid, SubId, RandomState>,
     pub(super) memo: Memo,
+    /// What its account makes of the subjects it publishes to, if anything, and of the last one.
+    pub(super) mappings: Option<Arc<Mappings>>,
+    pub(super) mapped: Mapped,
     pub(super) keepalive: Keepalive,
     pub(super) label: Arc<ClientLabel>,
     pub(super) in_msgs: u64,
@@ -134,6 +138,8 @@ impl ClientSession {
             parse_limits,
             subscriptions: HashMap::with_hasher(exchange.hasher.clone()),
             memo: Memo::default(),
+            mappings: exchange.options.accounts.mappings(AccountId::GLOBAL).cloned(),
+            mapped: Mapped::default(),
             keepalive: Keepalive::new(now),
             label: Arc::new(label),
             in_msgs: 0,

@@ -151,6 +151,7 @@ impl ClientSession {
         }
         exchange.set_account(self.conn, grant.account);
         self.grant = grant;
+        self.take_terms(exchange);
         let first = self.phase == Phase::Greeted;
         if first {
             self.phase = Phase::Connected;
@@ -161,6 +162,12 @@ impl ClientSession {
             let seen = Sighting::new(self, exchange.outlets.get(self.conn)).keep();
             self.report(exchange, What::Entered(Box::new(seen)));
         }
+    }
+
+    /// What holds in its account, from now on.
+    fn take_terms(&mut self, exchange: &Exchange) {
+        self.mappings = exchange.options.accounts.mappings(self.grant.account).cloned();
+        self.mapped.forget();
     }
 
     /// Names the client in logs by what it said of itself.
@@ -207,6 +214,7 @@ impl ClientSession {
             exchange.options.limits;
         self.parse_limits.control_line = control_line;
         self.parse_limits.payload = payload;
+        self.take_terms(exchange);
         if pinged_sooner {
             // Not all clients at once.
             let jitter = ping_interval.mul_f64(exchange.rng.f64() / 5.0);

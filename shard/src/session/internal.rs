@@ -19,6 +19,8 @@ impl ClientSession {
         let mut session = Self::new(exchange, now, conn, peer);
         exchange.set_account(conn, grant.account);
         session.internal = true;
+        // What clients publish is mapped; the server means what it says.
+        session.mappings = None;
         session.grant = grant;
         session.phase = Phase::Connected;
         session.connect.verbose = false;

@@ -25,6 +25,51 @@ impl ClientSession {
         publish: &Publish<'_>,
     ) -> Flow {
         let impossible = self.connect.pedantic && !subject::is_valid_literal(publish.subject);
+        if self.mappings.is_some() {
+            return self.publish_mapped(exchange, now, publish, impossible);
+        }
+        self.publish_to(exchange, now, publish, impossible)
+    }
+
+    /// Publishes to what the account makes of the subject. Everything that follows, what the client
+    /// may do included, is about that.
+    #[inline(never)]
+    fn publish_mapped(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Now,
+        publish: &Publish<'_>,
+        impossible: bool,
+    ) -> Flow {
+        let mut mapped = std::mem::take(&mut self.mapped);
+        let mappings = self.mappings.as_deref();
+        let subject =
+            mappings.and_then(|all| mapped.look_up(all, publish.subject, &mut exchange.rng));
+        let flow = match subject {
+            Some(subject) => {
+                if exchange.options.trace {
+                    self.trace_mapped(exchange, publish.subject, subject);
+                }
+                let publish = Publish { subject, ..*publish };
+                self.publish_to(exchange, now, &publish, impossible)
+            }
+            None => self.publish_to(exchange, now, publish, impossible),
+        };
+        if matches!(flow, Flow::Retry(_)) {
+            mapped.keep();
+        }
+        self.mapped = mapped;
+        flow
+    }
+
+    #[inline]
+    fn publish_to(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Now,
+        publish: &Publish<'_>,
+        impossible: bool,
+    ) -> Flow {
         if (is_special(publish.subject) || is_special(publish.reply))
             && let Some(flow) = self.special(exchange, now, publish, impossible)
         {

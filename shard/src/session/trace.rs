@@ -47,6 +47,11 @@ impl ClientSession {
         }
     }
 
+    pub(super) fn trace_mapped(&self, exchange: &mut Exchange, subject: &[u8], mapped: &[u8]) {
+        let [subject, mapped] = [subject, mapped].map(String::from_utf8_lossy);
+        self.report(exchange, What::Received(format!("[MAPPING {subject} -> {mapped}]")));
+    }
+
     pub(super) fn trace_out(&self, exchange: &mut Exchange, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         let line = text.trim_end().trim_start_matches('+');

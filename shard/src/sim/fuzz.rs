@@ -69,6 +69,7 @@ impl Pair {
             info,
             limits,
             authenticator: Arc::new(Open),
+            accounts: Arc::default(),
             trace,
             traced_payload_max: 32,
         });

@@ -176,5 +176,12 @@ impl World {
 
 fn options(limits: Limits) -> Options {
     let info = Info { headers: true, max_payload: 1 << 20, proto: 1, ..Info::default() };
-    Options { info, limits, authenticator: Arc::new(Open), trace: false, traced_payload_max: 32 }
+    Options {
+        info,
+        limits,
+        authenticator: Arc::new(Open),
+        accounts: Arc::default(),
+        trace: false,
+        traced_payload_max: 32,
+    }
 }

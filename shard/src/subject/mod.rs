@@ -2,17 +2,33 @@
 //!
 //! A subject is tokens with dots between them, a pattern is a subject in which the whole token `*`
 //! stands for one token and a last token `>` for one or more. Bytes are bytes: neither is text.
-//! Nothing here allocates.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `tokens.rs`, `pattern.rs` | tokens, and which subjects a pattern matches |
+//! | [`transform`] | one subject made from another |
+//! | [`mapping`] | what operators put in the place of subjects that clients publish to |
+//!
+//! Nothing here allocates for a message.
 
 #![deny(clippy::indexing_slicing)]
+
+pub mod mapping;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod naive;
 mod pattern;
 mod tokens;
+pub mod transform;
 
 pub use pattern::{is_literal, is_valid_literal, is_valid_pattern, matches};
 pub use tokens::{Token, Tokens, has_empty_token, token_count, tokens};
+
+/// Whether there is a blank in it: clients cannot name such a subject, configurations can.
+#[must_use]
+pub fn has_blank(name: &[u8]) -> bool {
+    name.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'\x0c'))
+}
 
 /// Whether no client may publish to this subject: gateways and, outside of the system account,
 /// replication groups have it to themselves. The bare prefix of a gateway is nobody's.

@@ -105,9 +105,24 @@ fn other_credentials_are_another_judge() {
     let account = "accounts { A { users: [ {user: cat, password: c} ] } }";
     let other = "accounts { B { users: [ {user: cat, password: c} ] } }";
     let names = "accounts [ A, B ]";
+    let mapped = "mappings { foo: bar }";
+    let mapped_in_account = "accounts { A { mappings: { foo: bar } } }";
     let system = "accounts { $SYS { users: [ {user: cat, password: c} ] } }";
     let no_guests = "accounts { $SYS { users: [ {user: cat, password: c} ] } }, authorization {}";
-    let all = [NONE, ann, ann_anew, token, two, account, other, names, system, no_guests];
+    let all = [
+        NONE,
+        ann,
+        ann_anew,
+        token,
+        two,
+        account,
+        other,
+        names,
+        system,
+        no_guests,
+        mapped,
+        mapped_in_account,
+    ];
     for (old, new) in all.iter().flat_map(|old| all.iter().map(move |new| (old, new))) {
         let steps = steps(old, new);
         let judged_anew = matches!(&*steps, [ReloadStep::Auth]);

@@ -58,7 +58,14 @@ impl Scene {
         authenticator: Arc<dyn Authenticator>,
     ) -> Self {
         let info = Info { headers: true, ..Info::default() };
-        let options = Options { info, limits, authenticator, trace: false, traced_payload_max: 0 };
+        let options = Options {
+            info,
+            limits,
+            authenticator,
+            accounts: Arc::default(),
+            trace: false,
+            traced_payload_max: 0,
+        };
         let shard = Shard::new(Arc::new(options), endpoint, Now::ZERO, 7);
         Self { shard, now: Now::ZERO, clients: 0 }
     }

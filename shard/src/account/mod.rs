@@ -1,0 +1,43 @@
+//! Accounts: what holds in each subject space, the same on every shard.
+//!
+//! The process makes one [`Accounts`] from its configuration and hands it to every shard; a reload
+//! hands them another. Nothing in it changes, so no shard ever asks anybody.
+
+use std::sync::Arc;
+
+use crate::ids::AccountId;
+use crate::subject::mapping::Mappings;
+
+/// All accounts that have terms of their own.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Accounts {
+    by_id: Vec<Account>,
+}
+
+/// What holds in one of them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Account {
+    /// What becomes of subjects that its clients publish to; none if nothing does.
+    pub mappings: Option<Arc<Mappings>>,
+}
+
+impl Accounts {
+    /// The terms of account `id`, to be filled in.
+    pub fn entry(&mut self, id: AccountId) -> &mut Account {
+        let places = self.by_id.len().max(id.index() + 1);
+        self.by_id.resize_with(places, Account::default);
+        &mut self.by_id[id.index()]
+    }
+
+    /// The terms of account `id`, if it has any.
+    #[must_use]
+    pub fn get(&self, id: AccountId) -> Option<&Account> {
+        self.by_id.get(id.index())
+    }
+
+    /// What becomes of subjects that clients of account `id` publish to.
+    #[must_use]
+    pub fn mappings(&self, id: AccountId) -> Option<&Arc<Mappings>> {
+        self.get(id)?.mappings.as_ref()
+    }
+}
