@@ -54,6 +54,7 @@ impl Shards {
             info: Info { headers: true, ..Info::default() },
             limits: Limits::default(),
             authenticator: Arc::new(Open),
+            accounts: Arc::default(),
             trace: false,
             traced_payload_max: 32,
         });
