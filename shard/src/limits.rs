@@ -95,6 +95,21 @@ pub const CLOSED_BYTES_MAX: usize = 16 << 20;
 /// Subscriptions that are remembered with one of them.
 pub const CLOSED_SUBSCRIPTIONS_MAX: usize = 64;
 
+/// Clients of one shard whose verdict is awaited from another thread. The others wait for their
+/// turn, and are given up when their time to authenticate is over. Each holds what its CONNECT
+/// said, at most a control line. A signature takes about 50 us, a password 50 ms and more: this
+/// many keep every thread busy between two turns of a shard, or for as long as any client waits.
+pub const TRIALS_MAX: usize = 256;
+
+/// Threads that find out who clients are.
+pub const JUDGES_MAX: usize = 16;
+
+/// A client that is not let in yet and whose verdict is awaited is not read from any more once it
+/// has sent this much beyond its CONNECT; what the kernel handed over before it was told so comes
+/// on top, at most one read. Before its CONNECT is complete it is held to a control line, because
+/// nothing but CONNECT may come first where clients must say who they are.
+pub const UNJUDGED_BYTES: usize = 4 << 10;
+
 /// Longest prefix of unreadable input shown in a log line.
 pub const SNIPPET_BYTES: usize = 32;
 

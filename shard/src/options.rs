@@ -1,13 +1,16 @@
 //! What a shard is told when it starts, and again when that changes: who the server is, what it
 //! allows, whom it lets in.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::account::Accounts;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, ClientId};
 use crate::limits::Limits;
 use crate::wire::connect::ConnectOptions;
 use crate::wire::info::Info;
+use crate::wire::secret::Secret;
 
 /// The same for every shard of a process.
 #[derive(Clone)]
@@ -37,8 +40,15 @@ pub trait Authenticator: Send + Sync {
         !self.required()
     }
 
-    /// What this client may be; `None` if it may not connect.
-    fn judge(&self, connect: &ConnectOptions) -> Option<Grant>;
+    /// What a client that connects now is to sign, if clients may prove who they are that way. No
+    /// two clients are given the same, and nobody can tell the next.
+    fn nonce(&self) -> Option<Nonce> {
+        None
+    }
+
+    /// Whether this client may connect, and what it is then. What takes long belongs into
+    /// [`Verdict::Later`].
+    fn judge(&self, offer: &Offer<'_>) -> Verdict;
 
     /// Whether it has that user among others. Asked when a client that was let in by another judge
     /// is not let in by this one.
@@ -56,8 +66,162 @@ impl Authenticator for Open {
         false
     }
 
-    fn judge(&self, _: &ConnectOptions) -> Option<Grant> {
-        Some(Grant::default())
+    fn judge(&self, _: &Offer<'_>) -> Verdict {
+        Verdict::Admitted(Box::default())
+    }
+}
+
+/// What a client offers to be let in, and what else is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// What it said in CONNECT, the last one or all that went before.
+    pub connect: &'a ConnectOptions,
+    /// What it was given to sign; empty if nothing.
+    pub nonce: &'a [u8],
+    /// Its number.
+    pub client: ClientId,
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// What it speaks, and over what.
+    pub kind: ConnectionKind,
+    /// What was verified when it was let in, if it is judged again because other rules hold.
+    pub proof: Option<&'a Proof>,
+}
+
+impl<'a> Offer<'a> {
+    /// Of a client of which nothing else is known.
+    #[must_use]
+    pub fn of(connect: &'a ConnectOptions) -> Self {
+        let (client, address) = (ClientId::new(0), ([0, 0, 0, 0], 0).into());
+        Self { connect, nonce: &[], client, address, kind: ConnectionKind::Standard, proof: None }
+    }
+}
+
+/// What a connection speaks, and over what. A user may be bound to some of these.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ConnectionKind {
+    /// The client protocol, over TCP or TLS.
+    Standard,
+}
+
+/// What a client signs to prove that it holds a key: printable text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Nonce([u8; Self::BYTES]);
+
+impl Nonce {
+    /// Its length: that of 11 bytes in base64 without padding.
+    pub const BYTES: usize = 15;
+
+    /// This text.
+    #[must_use]
+    pub const fn new(text: [u8; Self::BYTES]) -> Self {
+        Self(text)
+    }
+
+    /// What is signed.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As INFO has it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// What a judge says.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The client may connect, and is this.
+    Admitted(Box<Grant>),
+    /// It may not.
+    Refused,
+    /// That takes longer than a shard may think: this finds out, on a thread of its own. Nothing
+    /// that the client sends after its CONNECT is carried out before the answer is there.
+    Later(Job),
+}
+
+impl Verdict {
+    /// This grant, or none.
+    #[must_use]
+    pub fn of(grant: Option<Grant>) -> Self {
+        grant.map_or(Self::Refused, |grant| Self::Admitted(Box::new(grant)))
+    }
+
+    /// What `find_out` will say.
+    pub fn later(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
+        Self::Later(Job::new(|answer| answer.give(find_out())))
+    }
+}
+
+/// Finds out whether a client may connect. Run by a thread that has time, unless its client has
+/// gone before its turn came.
+pub struct Job(Box<dyn FnOnce(Answer) + Send>);
+
+impl Job {
+    /// `run` is called once, and gives its answer when it has one: it may hand it on and return,
+    /// where the answer has to be waited for.
+    pub fn new(run: impl FnOnce(Answer) + Send + 'static) -> Self {
+        Self(Box::new(run))
+    }
+
+    /// Runs it; the answer goes to `take`, from whatever thread has it.
+    pub fn run(self, take: impl FnOnce(Option<Grant>) + Send + 'static) {
+        (self.0)(Answer(Some(Box::new(take))));
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// Where a [`Job`] says what it found out. One that is dropped refuses the client.
+pub struct Answer(Option<Box<dyn FnOnce(Option<Grant>) + Send>>);
+
+impl Answer {
+    /// What the client may be; `None` if it may not connect.
+    pub fn give(mut self, grant: Option<Grant>) {
+        if let Some(take) = self.0.take() {
+            take(grant);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(take) = self.0.take() {
+            take(None);
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+/// What a client has proved that costs much to prove: whose password this hash is of, whose key. A
+/// judge that finds its own rules ask for the same need not ask again, however many clients a
+/// change of other rules makes it judge.
+#[derive(Clone, Debug)]
+pub struct Proof(Arc<Secret>);
+
+impl Proof {
+    /// That it holds what belongs to `secret`.
+    #[must_use]
+    pub fn of(secret: &Secret) -> Self {
+        Self(Arc::new(secret.clone()))
+    }
+
+    /// Whether it is one of that.
+    #[must_use]
+    pub fn is_of(&self, secret: &Secret) -> bool {
+        *self.0 == *secret
     }
 }
 
@@ -70,10 +234,12 @@ pub struct Grant {
     pub account_name: Arc<str>,
     /// Who it is, for logs.
     pub user: Option<Arc<str>>,
+    /// What it proved, if that need not be proved again.
+    pub proof: Option<Proof>,
 }
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { account: AccountId::GLOBAL, account_name: "$G".into(), user: None }
+        Self { account: AccountId::GLOBAL, account_name: "$G".into(), user: None, proof: None }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 
 use ringbus_shard::ids::AccountId;
-use ringbus_shard::options::{Authenticator, Grant};
+use ringbus_shard::options::{Authenticator, Grant, Offer, Verdict};
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
@@ -127,7 +127,7 @@ impl<'a> Users<'a> {
 }
 
 fn grant(account: Account, user: Arc<str>) -> Grant {
-    Grant { account: account.id, account_name: account.name, user: Some(user) }
+    Grant { account: account.id, account_name: account.name, user: Some(user), ..Grant::default() }
 }
 
 impl Auth {
@@ -148,7 +148,7 @@ impl Auth {
     #[must_use]
     pub fn server(&self) -> Grant {
         let account_name = Arc::clone(&self.system);
-        Grant { account: AccountId::SYSTEM, account_name, user: None }
+        Grant { account: AccountId::SYSTEM, account_name, ..Grant::default() }
     }
 }
 
@@ -161,9 +161,10 @@ impl Authenticator for Auth {
         matches!(self.demand, Demand::Open | Demand::Users(_, Entrance::Open(_)))
     }
 
-    fn judge(&self, connect: &ConnectOptions) -> Option<Grant> {
+    fn judge(&self, offer: &Offer<'_>) -> Verdict {
+        let connect = offer.connect;
         let (admitted, grant) = match &self.demand {
-            Demand::Open => return Some(Grant::default()),
+            Demand::Open => return Verdict::of(Some(Grant::default())),
             Demand::Token(token) => {
                 (same(token.expose(), connect.auth_token.expose()), Grant::default())
             }
@@ -173,9 +174,11 @@ impl Authenticator for Auth {
                     same(user, &connect.user) & same(pass.expose(), connect.pass.expose());
                 (admitted, Grant { user: Some(user.as_str().into()), ..Grant::default() })
             }
-            Demand::Users(users, entrance) => return admit(users, entrance, connect),
+            Demand::Users(users, entrance) => {
+                return Verdict::of(admit(users, entrance, connect));
+            }
         };
-        bool::from(admitted).then_some(grant)
+        Verdict::of(bool::from(admitted).then_some(grant))
     }
 
     fn knows(&self, user: &str) -> bool {
@@ -251,7 +254,8 @@ mod tests {
             pass: Secret::from(pass.to_owned()),
             ..ConnectOptions::default()
         };
-        let Grant { account, account_name, user } = auth.judge(&connect)?;
+        let Verdict::Admitted(grant) = auth.judge(&Offer::of(&connect)) else { return None };
+        let Grant { account, account_name, user, .. } = *grant;
         Some((account_name.to_string(), account.get(), user.unwrap().to_string()))
     }
 
@@ -263,7 +267,7 @@ mod tests {
             auth_token: Secret::from(token.to_owned()),
             ..ConnectOptions::default()
         };
-        auth.judge(&connect).is_some()
+        matches!(auth.judge(&Offer::of(&connect)), Verdict::Admitted(_))
     }
 
     #[test]

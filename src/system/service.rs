@@ -323,7 +323,7 @@ impl Speaker {
     }
 
     fn open_in(&self, account: AccountId, name: &Arc<str>) -> io::Result<Line> {
-        let grant = Grant { account, account_name: Arc::clone(name), user: None };
+        let grant = Grant { account, account_name: Arc::clone(name), ..Grant::default() };
         let stream = self.control.connect(grant)?;
         stream.set_write_timeout(Some(ANSWER_TIME))?;
         Ok(Line::new(stream))

@@ -15,7 +15,7 @@ use crate::event::{Event, What};
 use crate::ids::{AccountId, ConnId, ShardId, SubId};
 use crate::interest::{Interest, LocalTarget};
 use crate::options::Options;
-use crate::session::ClientSession;
+use crate::session::{ClientSession, Trial};
 
 use super::history::ClosedView;
 use super::peers::Peers;
@@ -49,6 +49,10 @@ pub struct Exchange {
     pub rng: fastrand::Rng,
     /// For the tables of sessions.
     pub hasher: RandomState,
+    /// What is to be found out on other threads.
+    pub(crate) trials: VecDeque<Trial>,
+    /// How many of these have no verdict yet.
+    pub(crate) trials_open: usize,
     /// Subscriptions that have had all they asked for.
     pub(crate) expired: Vec<SubId>,
     /// Holds one message in another form while it is delivered.
@@ -83,6 +87,8 @@ impl Exchange {
             tallies: Tallies::default(),
             rng,
             hasher,
+            trials: VecDeque::new(),
+            trials_open: 0,
             expired: Vec::new(),
             scratch: Vec::new(),
             last_stalled: None,

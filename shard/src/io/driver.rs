@@ -25,6 +25,7 @@ use super::clock::Clock;
 use super::flush::{Written, write};
 use super::gather::{Read, read};
 use super::inspect::{Look, Sight};
+use super::judges::Judges;
 use super::listen::Acceptor;
 use super::pace::Pace;
 use super::placement::{Loads, Newcomer};
@@ -58,6 +59,7 @@ pub(super) struct Parts {
     pub(super) loads: Arc<Loads>,
     pub(super) newcomers: Consumer<Newcomer>,
     pub(super) orders: Receiver<Order>,
+    pub(super) judges: Judges,
     pub(super) events: Box<dyn EventSink>,
     /// On the accepting shard only.
     pub(super) acceptor: Option<Acceptor>,
@@ -160,11 +162,13 @@ impl Driver {
         let more = self.parts.shard.on_turn(now);
         self.welcome(now);
         let look = self.obey(now);
+        let more = more || self.parts.shard.any_ready();
         if let Some(acceptor) = &mut self.parts.acceptor {
             acceptor.retry(&mut self.ring, now);
         }
         self.flush(now);
         self.command();
+        self.inquire(now);
         self.sockets.begin_again(&mut self.ring);
         self.report();
         // Last, so that nobody's bytes wait for it.
@@ -358,6 +362,9 @@ impl Driver {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(self.parts.shard.on_treat(now, client, treatment));
                 }
+                Order::Judged(conn, number, grant) => {
+                    self.parts.shard.on_judged(now, conn, number, grant);
+                }
                 // One per turn: those who look wait for each other, not clients for them.
                 Order::Look(look) => return Some(look),
             }
@@ -441,6 +448,16 @@ impl Driver {
                         self.parts.loads.remove(self.parts.me);
                     }
                 }
+            }
+        }
+    }
+
+    /// Hands on what the shard wants to be found out.
+    fn inquire(&mut self, now: Now) {
+        while let Some(trial) = self.parts.shard.take_trial() {
+            let (conn, number) = (trial.conn, trial.number);
+            if !self.parts.judges.find_out(self.parts.me, trial) {
+                self.parts.shard.on_judged(now, conn, number, None);
             }
         }
     }

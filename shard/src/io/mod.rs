@@ -11,6 +11,7 @@
 //! | [`gather`] | which sockets to leave alone for a moment |
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
+//! | [`judges`] | threads that find out who clients are, where that takes long |
 //! | [`inspect`], [`control`] | looking into shards from outside; sessions of the server itself |
 //! | [`pace`] | what a driver does with its time |
 //! | [`pulse`] | whether every shard turns |
@@ -25,6 +26,7 @@ mod flush;
 mod gather;
 mod control;
 mod inspect;
+mod judges;
 mod listen;
 mod pace;
 mod placement;
@@ -45,7 +47,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use crate::engine::{Treated, Treatment};
-use crate::ids::ClientId;
+use crate::ids::{ClientId, ConnId};
 use crate::options::{Grant, Options};
 
 pub use clock::Clock;
@@ -70,6 +72,8 @@ pub(crate) enum Order {
     Internal(OwnedFd, Grant),
     /// Do something to one client, and tell whether that was done.
     Treat(ClientId, Treatment, Sender<Treated>),
+    /// The verdict of a trial of that connection, by its number.
+    Judged(ConnId, u32, Option<Grant>),
     /// Show itself to somebody.
     Look(inspect::Look),
 }
@@ -93,6 +97,8 @@ pub enum StartError {
     },
     /// The kernel refused a socket ring.
     Ring(std::io::Error),
+    /// The kernel refused a thread.
+    Judges(std::io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -102,6 +108,9 @@ impl fmt::Display for StartError {
                 write!(f, "cannot run {count} shards: between 1 and {most} are possible")
             }
             Self::Core { core, reason } => write!(f, "cannot run a shard on core {core}: {reason}"),
+            Self::Judges(error) => {
+                write!(f, "cannot start a thread to check credentials on: {error}")
+            }
             Self::Ring(error) => {
                 write!(f, "cannot set up io_uring for sockets: {error}")?;
                 if error.kind() == std::io::ErrorKind::OutOfMemory {

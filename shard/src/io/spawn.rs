@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::control::Control;
 use super::driver::{Driver, Parts};
 use super::inspect::{Inspector, Stuck};
+use super::judges::Judges;
 use super::listen::Acceptor;
 use super::placement::{self, Loads, Placement};
 use super::pulse::{Pulse, Pulses};
@@ -88,11 +89,13 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
     let (ready, started) = bounded(shards);
     let mut listener = Some((start.listener, start.shared, senders));
     let (orders, receivers_of_orders): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded()).unzip();
+    let inspector = Inspector { orders: orders.into(), wakers: Arc::clone(&wakers), clock };
+    let judges = Judges::start(&start.cores, &inspector).map_err(StartError::Judges)?;
     let mut running = Running {
         loads: Arc::clone(&loads),
         pulses: pulses.clone(),
         to_shed: Vec::new(),
-        inspector: Inspector { orders: orders.into(), wakers: Arc::clone(&wakers), clock },
+        inspector,
         executors: Vec::new(),
     };
     let receivers = receivers.into_iter().zip(receivers_of_orders);
@@ -116,6 +119,7 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
             events: (start.events)(me),
             spin: start.spin,
             pulse: pulses.of(me),
+            judges: judges.clone(),
         };
         let ready = ready.clone();
         let executor = LocalExecutorBuilder::new(Pinning::Fixed(core))
@@ -150,6 +154,7 @@ struct World {
     events: Box<dyn EventSink + Send>,
     spin: Duration,
     pulse: Pulse,
+    judges: Judges,
 }
 
 /// The life of one shard, on its own thread.
@@ -165,6 +170,7 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
         loads: world.loads,
         newcomers: seed.newcomers,
         orders: seed.orders,
+        judges: world.judges,
         events: world.events,
         acceptor: seed.acceptor,
         spin: world.spin,

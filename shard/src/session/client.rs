@@ -13,8 +13,8 @@ use crate::engine::Exchange;
 use crate::error::{CloseReason, Violation};
 use crate::event::{ClientLabel, Event, What};
 use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
-use crate::limits::{STALL_PAUSE, STALL_REPORT};
-use crate::options::Grant;
+use crate::limits::{STALL_PAUSE, STALL_REPORT, UNJUDGED_BYTES};
+use crate::options::{Grant, Nonce};
 use crate::subject::mapping::{Mapped, Mappings};
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
@@ -23,6 +23,7 @@ use crate::wire::info::check_foreign;
 
 use super::ask::Asking;
 use super::carry::{Carry, STASH_BYTES};
+use super::judgement::Judgement;
 use super::keepalive::Keepalive;
 
 /// A subscription's name as its client gave it.
@@ -59,6 +60,10 @@ pub enum Halt {
     Stalled,
     /// It has produced enough output for one turn.
     Turn,
+    /// Whether it may connect is being found out.
+    Judged,
+    /// The same, once that can begin: others wait for it.
+    Judges,
 }
 
 /// How far the session has come.
@@ -102,11 +107,14 @@ pub struct ClientSession {
     pub(super) behind: SmallVec<[ShardId; 2]>,
     behind_since: Now,
     carry: Carry,
-    halt: Option<Halt>,
+    pub(super) halt: Option<Halt>,
     /// The client hung up while input of its waited.
     leaving: Option<CloseReason>,
     reading: bool,
     pub(super) asking: Asking,
+    /// What it was given to sign.
+    pub(super) nonce: Option<Nonce>,
+    pub(super) judgement: Judgement,
     /// The server itself speaks.
     pub(super) internal: bool,
 }
@@ -157,6 +165,8 @@ impl ClientSession {
             leaving: None,
             reading: true,
             asking: Asking::default(),
+            nonce: None,
+            judgement: Judgement::default(),
             internal: false,
         }
     }
@@ -200,6 +210,10 @@ impl ClientSession {
         self.halt = None;
         if self.phase == Phase::Closed {
             return Flow::Next;
+        }
+        match self.go_on_judging(exchange) {
+            Flow::Next => {}
+            flow => return flow,
         }
         let flow = if self.carry.is_empty() { Flow::Next } else { self.run_carry(exchange, now) };
         match (flow, self.leaving) {
@@ -310,7 +324,7 @@ impl ClientSession {
     }
 
     fn on_op(&mut self, exchange: &mut Exchange, now: Now, op: &ClientOp<'_>) -> Flow {
-        if exchange.options.trace {
+        if exchange.options.trace && !self.judgement.is_reached() {
             self.trace_in(exchange, op);
         }
         match op {
@@ -371,6 +385,7 @@ impl ClientSession {
             return;
         }
         self.phase = Phase::Closed;
+        self.judgement = Judgement::default();
         self.carry = Carry::default();
         self.halt = None;
         self.memo = Memo::default();
@@ -386,8 +401,8 @@ impl ClientSession {
     /// Whether the driver should read from the socket, when that differs from what it was told
     /// last.
     pub fn reading_changed(&mut self) -> Option<bool> {
-        let reading =
-            self.phase == Phase::Closed || self.halt.is_none() || self.carry.len() < STASH_BYTES;
+        let most = if self.phase == Phase::Greeted { UNJUDGED_BYTES } else { STASH_BYTES };
+        let reading = self.phase == Phase::Closed || self.halt.is_none() || self.carry.len() < most;
         (reading != std::mem::replace(&mut self.reading, reading)).then_some(reading)
     }
 

@@ -21,6 +21,8 @@ impl ClientSession {
     pub(super) fn greet(&mut self, exchange: &mut Exchange, now: Now) {
         let mut info = self.info(exchange);
         info.auth_required &= !exchange.options.authenticator.invites();
+        self.nonce = exchange.options.authenticator.nonce();
+        info.nonce = self.nonce.as_ref().map_or_else(String::new, |it| it.text().to_owned());
         self.tell_info(exchange, &info);
         let limits = &exchange.options.limits;
         let (authentication, ping) = (limits.auth_timeout, limits.ping_interval);
@@ -90,15 +92,20 @@ impl ClientSession {
         {
             return None;
         }
-        if let Some(grant) = exchange.options.authenticator.judge(&self.connect) {
-            if !self.subscriptions.is_empty() && !exchange.may_change_interest() {
-                return Some(Flow::Retry(Halt::Control));
-            }
-            self.enter(exchange, now, grant);
-            return None;
+        if !self.subscriptions.is_empty() && !exchange.may_change_interest() {
+            return Some(Flow::Retry(Halt::Control));
         }
-        self.report(exchange, What::Refused(None));
-        Some(self.violated(exchange, Violation::Authorization))
+        match self.judge(exchange) {
+            Ok(Some(grant)) => {
+                self.enter(exchange, now, *grant);
+                None
+            }
+            Ok(None) => {
+                self.report(exchange, What::Refused(None));
+                Some(self.violated(exchange, Violation::Authorization))
+            }
+            Err(halt) => Some(Flow::Retry(halt)),
+        }
     }
 
     pub(super) fn on_connect(&mut self, exchange: &mut Exchange, now: Now, json: &[u8]) -> Flow {
@@ -113,15 +120,21 @@ impl ClientSession {
         if !first {
             self.drop_subscriptions(exchange);
         }
-        let grant = exchange.options.authenticator.judge(&self.connect);
-        let Some(grant) = grant.filter(|_| !self.connect.names_account()) else {
+        let grant = match self.connect.names_account() {
+            true => None,
+            false => match self.judge(exchange) {
+                Ok(grant) => grant,
+                Err(halt) => return Flow::Retry(halt),
+            },
+        };
+        let Some(grant) = grant else {
             let user = Some(self.connect.user.clone()).filter(|user| !user.is_empty());
             self.report(exchange, What::Refused(user));
             // Whatever it was before, it goes as nobody.
             self.grant = Grant::default();
             return self.violated(exchange, Violation::Authorization);
         };
-        self.enter(exchange, now, grant);
+        self.enter(exchange, now, *grant);
         self.active = now;
         self.look_early(exchange, now);
         let headers = exchange.options.info.headers && self.connect.headers;
@@ -220,19 +233,19 @@ impl ClientSession {
             let jitter = ping_interval.mul_f64(exchange.rng.f64() / 5.0);
             self.look_in(exchange, now, ping_interval + jitter);
         }
-        match self.phase {
-            Phase::Connected if judged_anew => self.judge_again(exchange),
-            Phase::Greeted if judged_anew && exchange.options.authenticator.required() => {
-                // CONNECT will decide; from now on there must be one.
-                exchange.timers.arm(now.after(auth_timeout), self.conn, TimerKind::Authentication);
-                Flow::Next
-            }
-            Phase::Greeted | Phase::Connected | Phase::Closed => Flow::Next,
+        if !judged_anew {
+            return Flow::Next;
         }
+        if self.phase == Phase::Greeted && exchange.options.authenticator.required() {
+            // CONNECT will decide; from now on there must be one.
+            exchange.timers.arm(now.after(auth_timeout), self.conn, TimerKind::Authentication);
+        }
+        self.other_judge(exchange, now)
     }
 
-    fn judge_again(&mut self, exchange: &mut Exchange) -> Flow {
-        let Some(grant) = exchange.options.authenticator.judge(&self.connect) else {
+    /// What follows from a verdict about a client that is connected already.
+    pub(super) fn stay(&mut self, exchange: &mut Exchange, grant: Option<Box<Grant>>) -> Flow {
+        let Some(grant) = grant else {
             // A user that is gone is let go without a word, as by the reference: its client comes
             // back, and is refused then.
             let ConnectOptions { user, .. } = &*self.connect;
@@ -247,7 +260,7 @@ impl ClientSession {
             // It comes back, and finds itself where it belongs.
             return Flow::Close(CloseReason::ClientClosed);
         }
-        self.grant = grant;
+        self.grant = *grant;
         self.relabel();
         Flow::Next
     }

@@ -5,6 +5,7 @@
 //! | [`client`] | the loop over operations, one arm each |
 //! | [`internal`] | sessions of the server itself |
 //! | [`handshake`] | INFO, CONNECT, who the client is |
+//! | [`judgement`] | asking the judge, and waiting for a verdict |
 //! | [`publish`] | PUB and HPUB up to the door of `delivery` |
 //! | [`ask`] | requests to the server that any client may make |
 //! | [`subscribe`] | SUB and UNSUB |
@@ -19,9 +20,11 @@ mod carry;
 pub mod client;
 mod handshake;
 mod internal;
+mod judgement;
 mod keepalive;
 mod publish;
 mod subscribe;
 mod trace;
 
 pub use client::{ClientSession, Flow, Halt, Peer};
+pub use judgement::Trial;

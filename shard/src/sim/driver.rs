@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
 
 use fastrand::Rng;
 
@@ -11,7 +12,8 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{ClientId, ConnId, ShardId};
-use crate::session::Peer;
+use crate::options::{Grant, Options};
+use crate::session::{Peer, Trial};
 
 use super::net::{ClientEnd, ServerEnd, Socket, Written};
 
@@ -94,6 +96,10 @@ pub(super) struct Driver {
     inputs: VecDeque<Input>,
     /// Connections that have had their share of a visit and have more.
     unfinished: Vec<ConnId>,
+    /// What helper threads are about to find out.
+    trials: Vec<Trial>,
+    /// Options that hold from the next turn on.
+    options: Option<Arc<Options>>,
     /// Connections closed for a write deadline, and for how long they had not kept up.
     pub(super) deadlines: Vec<(usize, std::time::Duration)>,
 }
@@ -110,6 +116,8 @@ impl Driver {
             newcomers: VecDeque::new(),
             inputs: VecDeque::new(),
             unfinished: Vec::new(),
+            trials: Vec::new(),
+            options: None,
             deadlines: Vec::new(),
         }
     }
@@ -117,6 +125,11 @@ impl Driver {
     /// A socket was handed over.
     pub(super) fn welcome(&mut self, socket: usize) {
         self.newcomers.push_back(socket);
+    }
+
+    /// Other options were given.
+    pub(super) fn reload(&mut self, options: &Arc<Options>) {
+        self.options = Some(Arc::clone(options));
     }
 
     /// Another shard wakes this one.
@@ -146,7 +159,8 @@ impl Driver {
                     || (link.watching && socket.is_writable())
             })
         };
-        !self.newcomers.is_empty() || self.links.values().any(found)
+        let given = self.options.is_some() || !self.trials.is_empty();
+        given || !self.newcomers.is_empty() || self.links.values().any(found)
     }
 
     /// Connections of this shard, by their sockets.
@@ -204,6 +218,7 @@ impl Driver {
             }
             Stage::Welcome => {
                 self.admit(around);
+                self.obey(around);
                 Stage::Commit
             }
             Stage::Commit => {
@@ -302,6 +317,21 @@ impl Driver {
         }
     }
 
+    /// Takes the orders of the process; helper threads answer in any order, now or later.
+    fn obey(&mut self, around: &mut Surroundings<'_>) {
+        if let Some(options) = self.options.take() {
+            self.shard.on_options(around.now, options);
+        }
+        around.rng.shuffle(&mut self.trials);
+        while !self.trials.is_empty() && (around.eager || around.rng.u8(..4) == 0) {
+            let Some(trial) = self.trials.pop() else { return };
+            let (conn, number) = (trial.conn, trial.number);
+            let grant = find_out(trial);
+            self.shard.on_judged(around.now, conn, number, grant);
+        }
+        self.busy |= self.shard.any_ready();
+    }
+
     /// Writes what waits for one connection.
     fn visit(&mut self, around: &mut Surroundings<'_>, conn: ConnId) {
         let Some(link) = self.links.get_mut(&conn.slot()).filter(|link| link.conn == conn) else {
@@ -353,6 +383,9 @@ impl Driver {
     }
 
     fn command(&mut self, around: &mut Surroundings<'_>) {
+        while let Some(trial) = self.shard.take_trial() {
+            self.trials.push(trial);
+        }
         while let Some(event) = self.shard.take_event() {
             if event.what == What::Closed(CloseReason::SlowConsumerDeadline) {
                 self.note_deadline(around.now, &event);
@@ -382,6 +415,11 @@ impl Driver {
         }
     }
 
+    /// Whether nobody's verdict is awaited.
+    pub(super) fn has_judged(&self) -> bool {
+        self.trials.is_empty() && self.shard.trials() == 0
+    }
+
     fn note_deadline(&mut self, now: Now, event: &Event) {
         let socket = usize::try_from(event.client.id.get() - 1).unwrap_or(usize::MAX);
         let since = self.links.values().find(|link| link.socket == socket);
@@ -399,4 +437,11 @@ impl Driver {
             self.rest = Rest::Asleep { until };
         }
     }
+}
+
+/// What a helper thread says.
+pub(super) fn find_out(trial: Trial) -> Option<Grant> {
+    let (tell, told) = mpsc::channel();
+    trial.run(move |grant| tell.send(grant).expect("somebody waits"));
+    told.recv().expect("every trial has an answer")
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::clock::Now;
@@ -12,8 +12,8 @@ use crate::error::CloseReason;
 use crate::ids::{ClientId, ConnId, ShardId};
 use crate::limits::Limits;
 use crate::mesh::{Capacity, mesh_of};
-use crate::options::{Open, Options};
-use crate::session::Peer;
+use crate::options::{Authenticator, Grant, Offer, Options, Verdict};
+use crate::session::{Peer, Trial};
 use crate::wire::info::Info;
 
 const SHARDS: usize = 2;
@@ -28,6 +28,23 @@ const PIECE_MAX: usize = 255;
 /// Turns enough for everything to end once everybody has gone.
 const LAST_TURNS: usize = 500;
 
+/// Lets everybody in; whether those are who give a name is found out later.
+struct Judge;
+
+impl Authenticator for Judge {
+    fn required(&self) -> bool {
+        false
+    }
+
+    fn judge(&self, offer: &Offer<'_>) -> Verdict {
+        let user = offer.connect.user.clone();
+        if user.is_empty() {
+            return Verdict::Admitted(Box::default());
+        }
+        Verdict::later(move || (user != "x").then(Grant::default))
+    }
+}
+
 /// Two shards and what their drivers know.
 struct Pair {
     now: Now,
@@ -36,6 +53,8 @@ struct Pair {
     open: [Vec<ConnId>; SHARDS],
     clients: u64,
     wake: Vec<ShardId>,
+    /// What is being found out, by shard.
+    trials: [Vec<Trial>; SHARDS],
 }
 
 /// Two shards are driven by `data`. The first byte chooses limits and lanes; then come calls: one
@@ -68,7 +87,7 @@ impl Pair {
         let options = Arc::new(Options {
             info,
             limits,
-            authenticator: Arc::new(Open),
+            authenticator: Arc::new(Judge),
             accounts: Arc::default(),
             trace,
             traced_payload_max: 32,
@@ -85,6 +104,7 @@ impl Pair {
             open: [Vec::new(), Vec::new()],
             clients: 0,
             wake: Vec::new(),
+            trials: [Vec::new(), Vec::new()],
         }
     }
 
@@ -122,6 +142,11 @@ impl Pair {
                 self.now = now.after(Duration::from_millis(1 << (size % 18)));
                 shard.on_time(self.now);
             }
+            (13, _) if size.is_multiple_of(2) => {
+                let options = (*shard.exchange().options).clone();
+                let options = Options { authenticator: Arc::new(Judge), ..options };
+                shard.on_options(now, Arc::new(options));
+            }
             (13, _) if shard.may_sleep() => shard.awake(),
             (14, _) => shard.commit(&mut self.wake),
             (15, _) => self.turn(side),
@@ -145,6 +170,13 @@ impl Pair {
         shard.on_batches(now);
         shard.on_time(now);
         shard.on_turn(now);
+        for trial in self.trials[side].drain(..) {
+            let (conn, number) = (trial.conn, trial.number);
+            let (tell, told) = mpsc::channel();
+            trial.run(move |grant| drop(tell.send(grant)));
+            shard.on_judged(now, conn, number, told.recv().unwrap_or_default());
+        }
+        self.trials[side].extend(std::iter::from_fn(|| shard.take_trial()));
         shard.commit(&mut self.wake);
         while let Some(conn) = shard.take_dirty() {
             let waiting = shard.outbox(conn).map_or(0, |outbox| outbox.queued());
@@ -183,7 +215,7 @@ impl Pair {
         }
         for shard in &self.shards {
             let exchange = shard.exchange();
-            assert_eq!(shard.connections(), 0);
+            assert_eq!((shard.connections(), shard.trials()), (0, 0));
             assert!(exchange.subscriptions.is_empty() && exchange.outlets.is_empty());
             assert_eq!((exchange.interest.patterns(), exchange.peers.backlog()), (0, 0));
         }
@@ -199,9 +231,11 @@ mod tests {
     use super::*;
 
     /// What a client may say, whole or in pieces.
-    const PHRASES: [&str; 16] = [
+    const PHRASES: [&str; 18] = [
         "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n",
         "CONNECT {\"echo\":false}\r\n",
+        "CONNECT {\"user\":\"a\"}\r\n",
+        "CONNECT {\"user\":\"x\"}\r\n",
         "SUB a 1\r\n",
         "SUB a q 2\r\n",
         "SUB > 3\r\n",

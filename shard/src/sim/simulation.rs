@@ -10,7 +10,7 @@ use super::client::{Answer, Client, End, Said, message};
 use super::net::ClientEnd;
 use super::shadow::{Moment, Seen, Shadow};
 use super::workload::{Deed, Workload};
-use super::world::World;
+use super::world::{SLOW, World};
 
 /// More rounds than any number of clients needs to come to rest.
 const ROUNDS_MAX: usize = 20_000;
@@ -106,6 +106,7 @@ impl Simulation {
         let (verbose, headers, echo, protocol) =
             (rng.u8(..4) == 0, rng.u8(..4) > 0, rng.u8(..4) > 0, rng.u8(..2));
         let no_responders = headers && rng.bool();
+        let user = if rng.u8(..100) < self.workload.slow { SLOW } else { "" };
         let first = &mut self.shadow.clients[client];
         first.verbose = verbose;
         first.headers = headers;
@@ -114,7 +115,8 @@ impl Simulation {
         self.shadow.reconnect(client);
         let line = format!(
             "CONNECT {{\"verbose\":{verbose},\"pedantic\":false,\"headers\":{headers},\
-             \"echo\":{echo},\"no_responders\":{no_responders},\"protocol\":{protocol}}}\r\n"
+             \"echo\":{echo},\"no_responders\":{no_responders},\"protocol\":{protocol},\
+             \"user\":\"{user}\"}}\r\n"
         );
         self.send(client, line.as_bytes());
     }
@@ -143,6 +145,7 @@ impl Simulation {
         }
         match deed {
             Deed::Connect => {}
+            Deed::Reload => self.world.reload(),
             Deed::Subscribe => self.subscribe(client, false),
             Deed::SubscribeQueue => self.subscribe(client, true),
             Deed::SubscribeInVain => self.subscribe_in_vain(client),

@@ -24,13 +24,15 @@ pub(super) enum Deed {
     Ping,
     /// A second CONNECT.
     Again,
+    /// The rules by which clients are let in change.
+    Reload,
     /// Reads no more, or reads again.
     Stall,
     Finish,
     Vanish,
 }
 
-const DEEDS: [Deed; 13] = [
+const DEEDS: [Deed; 14] = [
     Deed::Connect,
     Deed::Subscribe,
     Deed::SubscribeQueue,
@@ -41,6 +43,7 @@ const DEEDS: [Deed; 13] = [
     Deed::Request,
     Deed::Ping,
     Deed::Again,
+    Deed::Reload,
     Deed::Stall,
     Deed::Finish,
     Deed::Vanish,
@@ -66,6 +69,8 @@ pub(super) struct Workload {
     pub(super) busy: u8,
     /// Percent of steps of clients in which one does several things.
     pub(super) hasty: u8,
+    /// Percent of clients whose verdict takes its time.
+    pub(super) slow: u8,
     /// Percent of turns that are done step by step.
     pub(super) split: u8,
     /// Clients may be closed for what waits for them.
@@ -103,7 +108,7 @@ impl Workload {
         // Ends are rare, or nothing lives long enough to be looked at.
         for (deed, weight) in DEEDS.iter().zip(&mut weights) {
             match deed {
-                Deed::Again | Deed::Finish | Deed::Vanish => *weight /= 20,
+                Deed::Again | Deed::Reload | Deed::Finish | Deed::Vanish => *weight /= 20,
                 Deed::Connect | Deed::Stall | Deed::SubscribeInVain => *weight /= 5,
                 Deed::Publish => *weight += 50,
                 _ => {}
@@ -122,6 +127,7 @@ impl Workload {
             body_max: *rng.choice(&[0, 16, 300, 5000, 100_000]).unwrap_or(&16),
             answering: rng.u8(..=100),
             busy: rng.u8(5..70),
+            slow: *rng.choice(&[0, 30, 100]).unwrap_or(&0),
             hasty: *rng.choice(&[0, 10, 60]).unwrap_or(&0),
             split: *rng.choice(&[0, 20, 90]).unwrap_or(&0),
             narrow,

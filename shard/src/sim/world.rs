@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::ids::ShardId;
 use crate::limits::Limits;
 use crate::mesh::{Capacity, mesh_of};
-use crate::options::{Open, Options};
+use crate::options::{Authenticator, Grant, Offer, Options, Verdict};
 use crate::session::Halt;
 use crate::wire::info::Info;
 
@@ -30,6 +30,25 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
 }
 
+/// Lets everybody in: at once, or later those who say that they are slow.
+struct Judge;
+
+/// The user whose verdict takes its time.
+pub(super) const SLOW: &str = "slow";
+
+impl Authenticator for Judge {
+    fn required(&self) -> bool {
+        false
+    }
+
+    fn judge(&self, offer: &Offer<'_>) -> Verdict {
+        if offer.connect.user == SLOW {
+            return Verdict::later(|| Some(Grant::default()));
+        }
+        Verdict::Admitted(Box::default())
+    }
+}
+
 /// Everything but the clients.
 pub(super) struct World {
     pub(super) now: Now,
@@ -42,6 +61,7 @@ pub(super) struct World {
     /// No more surprises: take and write as much as there is.
     pub(super) eager: bool,
     pending_max: usize,
+    options: Arc<Options>,
 }
 
 impl World {
@@ -63,6 +83,7 @@ impl World {
             events: Vec::new(),
             eager: false,
             pending_max: plan.limits.pending,
+            options,
         }
     }
 
@@ -72,6 +93,15 @@ impl World {
         let socket = self.sockets.len() - 1;
         self.drivers[shard].welcome(socket);
         socket
+    }
+
+    /// Everybody is judged again, by another judge.
+    pub(super) fn reload(&mut self) {
+        let judge = Arc::new(Judge);
+        self.options = Arc::new(Options { authenticator: judge, ..(*self.options).clone() });
+        for driver in &mut self.drivers {
+            driver.reload(&self.options);
+        }
     }
 
     /// One step of one shard's turn.
@@ -155,6 +185,7 @@ impl World {
     /// What must hold when nothing is left to do.
     pub(super) fn check_quiet(&mut self) {
         for (index, driver) in self.drivers.iter_mut().enumerate() {
+            assert!(driver.has_judged(), "shard {index}: a verdict that never comes");
             assert_eq!(driver.shard.halts().count(), 0, "shard {index}: sessions wait for ever");
             assert_eq!(driver.shard.exchange().peers.backlog(), 0, "shard {index}: kept back");
             assert!(!driver.shard.any_arrived(), "shard {index}: frames nobody takes");
@@ -179,7 +210,7 @@ fn options(limits: Limits) -> Options {
     Options {
         info,
         limits,
-        authenticator: Arc::new(Open),
+        authenticator: Arc::new(Judge),
         accounts: Arc::default(),
         trace: false,
         traced_payload_max: 32,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use ringbus_shard::options::Authenticator as _;
+use ringbus_shard::options::{Offer, Verdict};
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
@@ -137,7 +138,7 @@ fn credentials_of_file_and_flags_are_weighed() {
             auth_token: secret(token),
             ..ConnectOptions::default()
         };
-        auth.judge(&connect).is_some()
+        matches!(auth.judge(&Offer::of(&connect)), Verdict::Admitted(_))
     };
     assert!(admits("debug: true", "", "", "", ""));
     let single = "authorization { user: ann, password: a }";
@@ -160,7 +161,8 @@ fn who_has_no_credentials_goes_where_the_configuration_says() {
     let account = |config: &str| {
         let mut accounts = Accounts::new(crate::auth::SYSTEM);
         let auth = settings(config, "").auth.auth(&mut accounts);
-        let grant = auth.judge(&ConnectOptions::default())?;
+        let connect = ConnectOptions::default();
+        let Verdict::Admitted(grant) = auth.judge(&Offer::of(&connect)) else { return None };
         Some((grant.account_name.to_string(), auth.invites()))
     };
     let to = |account: &str, invited| Some((account.to_owned(), invited));

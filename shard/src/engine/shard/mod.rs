@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 mod ending;
 mod internal;
+mod judging;
 mod options;
 
 pub use internal::{Treated, Treatment};
@@ -43,6 +44,8 @@ pub struct Shard {
     /// Who takes what room there is and wants more goes to the end of the queue.
     waiting: Vec<VecDeque<ConnId>>,
     waiting_control: VecDeque<ConnId>,
+    /// Sessions whose trial cannot begin yet.
+    waiting_judges: VecDeque<ConnId>,
     /// Sessions that produced enough for one turn.
     ready: VecDeque<ConnId>,
     /// The last subject from each shard.
@@ -101,6 +104,7 @@ impl Shard {
             free: Vec::new(),
             waiting: (0..shards).map(|_| VecDeque::new()).collect(),
             waiting_control: VecDeque::new(),
+            waiting_judges: VecDeque::new(),
             ready: VecDeque::new(),
             memos: (0..shards).map(|_| Memo::default()).collect(),
             taken: Taken::new(),
@@ -373,7 +377,8 @@ impl Shard {
                 self.exchange.control_is_kept = true;
             }
             Halt::Turn => self.ready.push_back(conn),
-            Halt::Stalled => {}
+            Halt::Judges => self.waiting_judges.push_back(conn),
+            Halt::Stalled | Halt::Judged => {}
         }
     }
 
@@ -448,6 +453,12 @@ impl Shard {
     /// The next thing to do to a socket.
     pub fn take_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
+    }
+
+    /// Whether a session waits for no more than its next turn.
+    #[must_use]
+    pub fn any_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// The next thing that happened.

@@ -2,6 +2,7 @@
 //! and the ways a connection ends.
 
 mod internal;
+mod judging;
 mod options;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,9 +17,8 @@ use crate::ids::{ClientId, ConnId};
 use crate::interest::Delta;
 use crate::limits::{CLOSE_FLUSH, LINGER, Limits, TURN_OUTPUT_BYTES_MAX};
 use crate::mesh::{Capacity, Endpoint, mesh, mesh_of};
-use crate::options::{Authenticator, Grant, Open, Options};
+use crate::options::{Authenticator, Grant, Offer, Open, Options, Verdict};
 use crate::session::Peer;
-use crate::wire::connect::ConnectOptions;
 use crate::wire::info::Info;
 
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1}\r\n";
@@ -31,8 +31,8 @@ impl Authenticator for Shut {
         true
     }
 
-    fn judge(&self, _: &ConnectOptions) -> Option<Grant> {
-        None
+    fn judge(&self, _: &Offer<'_>) -> Verdict {
+        Verdict::Refused
     }
 }
 

@@ -11,9 +11,10 @@ impl Authenticator for Guests {
         true
     }
 
-    fn judge(&self, connect: &ConnectOptions) -> Option<Grant> {
-        let user = self.0.contains(&&*connect.user).then(|| connect.user.as_str().into());
-        user.map(|user| Grant { user: Some(user), ..Grant::default() })
+    fn judge(&self, offer: &Offer<'_>) -> Verdict {
+        let user = offer.connect.user.as_str();
+        let user = self.0.contains(&user).then(|| user.into());
+        Verdict::of(user.map(|user| Grant { user: Some(user), ..Grant::default() }))
     }
 
     fn knows(&self, user: &str) -> bool {
@@ -33,15 +34,15 @@ impl Authenticator for Tenants {
         true
     }
 
-    fn judge(&self, connect: &ConnectOptions) -> Option<Grant> {
-        let length = u32::try_from(connect.user.len()).unwrap();
+    fn judge(&self, offer: &Offer<'_>) -> Verdict {
+        let length = u32::try_from(offer.connect.user.len()).unwrap();
         let account = AccountId::new(if length == 0 { 9 } else { length });
-        Some(Grant { account, account_name: "T".into(), user: None })
+        Verdict::of(Some(Grant { account, account_name: "T".into(), ..Grant::default() }))
     }
 }
 
 impl Scene {
-    fn change(&mut self, change: impl FnOnce(&mut Options)) {
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Options)) {
         let mut options = (*self.shard.exchange().options).clone();
         change(&mut options);
         self.shard.on_options(self.now, Arc::new(options));

@@ -1,0 +1,36 @@
+//! Verdicts that are found out elsewhere.
+
+use crate::clock::Now;
+use crate::ids::ConnId;
+use crate::options::Grant;
+use crate::session::Trial;
+
+use super::Shard;
+
+impl Shard {
+    /// The next thing to be found out on another thread. Whoever takes it gives its verdict to
+    /// [`Self::on_judged`], whatever has become of the client since.
+    pub fn take_trial(&mut self) -> Option<Trial> {
+        self.exchange.trials.pop_front()
+    }
+
+    /// The verdict of a trial of that connection.
+    pub fn on_judged(&mut self, now: Now, conn: ConnId, number: u32, grant: Option<Grant>) {
+        self.exchange.trials_open = self.exchange.trials_open.saturating_sub(1);
+        self.with_session(now, conn, |session, exchange| {
+            session.on_judged(exchange, now, number, grant)
+        });
+        // Those that have gone meanwhile need no room.
+        while self.exchange.trials_open < crate::limits::TRIALS_MAX
+            && let Some(conn) = self.waiting_judges.pop_front()
+        {
+            self.with_session(now, conn, |session, exchange| session.on_trial_room(exchange, now));
+        }
+    }
+
+    /// Clients whose verdict is awaited.
+    #[must_use]
+    pub fn trials(&self) -> usize {
+        self.exchange.trials_open
+    }
+}

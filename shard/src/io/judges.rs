@@ -1,0 +1,91 @@
+//! Threads that find out who a client is, where a shard may not think that long: hashes of
+//! passwords, signatures, questions to others.
+//!
+//! They have the lowest priority there is, so that logins take from established connections what
+//! these leave, and they stay off the cores of shards if there are others.
+
+use std::io;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::thread::CpuSet;
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{
+    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
+
+use crate::ids::ShardId;
+use crate::limits::{JUDGES_MAX, TRIALS_MAX};
+use crate::session::Trial;
+
+use super::Order;
+use super::inspect::Inspector;
+
+/// Enough for any hash, and for the text of any claim.
+const STACK_BYTES: usize = 512 << 10;
+
+/// The way to these threads. They end when all of these are gone.
+#[derive(Clone)]
+pub(super) struct Judges {
+    queue: Sender<(ShardId, Trial)>,
+}
+
+impl Judges {
+    /// Starts as many as there are cores to run on, which are those that no shard is pinned to, if
+    /// there are any.
+    pub(super) fn start(shards: &[usize], inspector: &Inspector) -> io::Result<Self> {
+        // A shard has at most so many trials at a time: there is always room.
+        let (queue, trials) = bounded(TRIALS_MAX * shards.len());
+        let cores = cores(shards);
+        let count = cores.as_ref().map_or(1, |cores| cores.count() as usize).clamp(1, JUDGES_MAX);
+        for number in 0..count {
+            let (inspector, cores, trials) = (inspector.clone(), cores, trials.clone());
+            thread::Builder::new().name(format!("judge-{number}")).stack_size(STACK_BYTES).spawn(
+                move || {
+                    step_back(cores.as_ref());
+                    work(&inspector, &trials);
+                },
+            )?;
+        }
+        Ok(Self { queue })
+    }
+
+    /// Has something found out for a shard, which is given an order with the answer. False if that
+    /// cannot be.
+    pub(super) fn find_out(&self, shard: ShardId, trial: Trial) -> bool {
+        self.queue.try_send((shard, trial)).is_ok()
+    }
+}
+
+/// The cores that this process may use and no shard has; all it may use if that is none.
+fn cores(shards: &[usize]) -> Option<CpuSet> {
+    let mut cores = rustix::thread::sched_getaffinity(None).ok()?;
+    let mut spare = cores;
+    for core in shards {
+        spare.unset(*core);
+    }
+    if spare.count() > 0 {
+        cores = spare;
+    }
+    Some(cores)
+}
+
+/// Makes the calling thread the last to be served. Where the host does not allow one of these, the
+/// others help.
+fn step_back(cores: Option<&CpuSet>) {
+    if let Some(cores) = cores {
+        let _ = rustix::thread::sched_setaffinity(None, cores);
+    }
+    let _ = rustix::process::setpriority_process(None, 19);
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+}
+
+fn work(inspector: &Inspector, trials: &Receiver<(ShardId, Trial)>) {
+    for (shard, trial) in trials {
+        let inspector = inspector.clone();
+        let (conn, number) = (trial.conn, trial.number);
+        trial.run(move |grant| inspector.order(shard, Order::Judged(conn, number, grant)));
+    }
+}
