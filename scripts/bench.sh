@@ -51,6 +51,7 @@ compare core --shards 1 \
     --scenario 'pub-*' --scenario '1to1-*' --scenario '1to4-128B' --scenario '1to10-16B' \
     --scenario '1to50-64B' --scenario '4to4-128B' --scenario '4to1-128B' --scenario 'queue4-16B' \
     --scenario '32to1-*-unbatched' --scenario 'wild-*' --scenario 'reqrep-*-16B' \
+    --scenario '*-accounts' --scenario '1to10-16B-*' --scenario '1to1-16B-scrape' \
     --scenario 'idle-*' "$@"
 
 echo "== latency at fixed rates, open loop"

@@ -20,6 +20,11 @@ impl CpuList {
         self.0.len()
     }
 
+    /// At most the first `count` CPUs.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        Self(self.0.iter().copied().take(count).collect())
+    }
+
     /// The first CPU, and the others; with a single CPU both are that one.
     pub(crate) fn split_first(&self) -> (Self, Self) {
         match self.0.split_first() {
@@ -83,9 +88,13 @@ impl Pinning {
         self.clients.as_ref().map_or(Ok(()), CpuList::pin_current_thread)
     }
 
-    /// Runs `spawn` on the server's CPUs.
-    pub(crate) fn on_server_cpus<T>(&self, spawn: impl FnOnce() -> Result<T>) -> Result<T> {
-        let Some(server) = &self.server else { return spawn() };
+    /// Runs `spawn` on the server's CPUs, or on others if this server has some of its own.
+    pub(crate) fn on_server_cpus<T>(
+        &self,
+        own: Option<&CpuList>,
+        spawn: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let Some(server) = own.or(self.server.as_ref()) else { return spawn() };
         let before = sched_getaffinity(None).context("cannot read the CPU affinity")?;
         server.pin_current_thread()?;
         let spawned = spawn();

@@ -1,5 +1,6 @@
 //! Command line to options.
 
+use std::mem::take;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ options:
   --rounds N                  rounds over all targets
   --seconds S                 steady window of a run [2]
   --warm-up S                 load before the window [0.5]
-  --shards N                  passed as --shards N to targets whose name starts with ringbus
+  --shards LIST               passed as --shards N to targets whose name starts with ringbus; with
+                              several (1,2,4) each number is a target of its own, on as many CPUs
   --server-cpus LIST          CPUs of the server [the first usable one]
   --client-cpus LIST          CPUs of the clients [the other usable ones]
   --pin none                  leave the placement to the scheduler
@@ -77,7 +79,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Options> {
         csv: None,
         html: None,
     };
-    let (mut shards, mut pinned) = (None, true);
+    let (mut shards, mut pinned) = (Vec::new(), true);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Value(verb) if options.action == Action::Help => {
@@ -94,7 +96,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Options> {
             Arg::Long("rounds") => options.rounds = parser.value()?.parse()?,
             Arg::Long("seconds") => options.timing.steady = seconds(&mut parser)?,
             Arg::Long("warm-up") => options.timing.warm_up = seconds(&mut parser)?,
-            Arg::Long("shards") => shards = Some(parser.value()?.parse()?),
+            Arg::Long("shards") => shards = shard_counts(&parser.value()?.string()?)?,
             Arg::Long("server-cpus") => {
                 options.pinning.server = Some(parser.value()?.parse_with(str::parse)?);
             }
@@ -111,7 +113,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Options> {
             _ => return Err(arg.unexpected().into()),
         }
     }
-    finish(options, shards, pinned)
+    finish(options, &shards, pinned)
 }
 
 fn action(verb: &str) -> Result<(Action, u32)> {
@@ -124,6 +126,15 @@ fn action(verb: &str) -> Result<(Action, u32)> {
     }
 }
 
+/// `1,2,4`.
+fn shard_counts(text: &str) -> Result<Vec<u32>> {
+    let bad = || format!("bad list of shards {text:?}; valid is for example 1,2,4");
+    let counts: Vec<u32> =
+        text.split(',').map(str::parse).collect::<Result<_, _>>().with_context(bad)?;
+    ensure!(counts.iter().all(|count| (1..=1_024).contains(count)), bad());
+    Ok(counts)
+}
+
 fn seconds(parser: &mut Parser) -> Result<Duration> {
     let text = parser.value()?.string()?;
     let bad = || format!("bad time {text:?}; valid is a number of seconds from 0 to 3600");
@@ -133,18 +144,13 @@ fn seconds(parser: &mut Parser) -> Result<Duration> {
 }
 
 /// Defaults and relations that need the whole line.
-fn finish(mut options: Options, shards: Option<u32>, pinned: bool) -> Result<Options> {
+fn finish(mut options: Options, shards: &[u32], pinned: bool) -> Result<Options> {
     if options.action != Action::Measure {
         return Ok(options);
     }
     ensure!(!options.targets.is_empty(), "no --target NAME=PATH given");
     ensure!(options.rounds > 0, "--rounds must be at least 1");
     ensure!(!options.timing.steady.is_zero(), "--seconds must be more than 0");
-    for target in &mut options.targets {
-        if let Some(shards) = shards {
-            target.set_shards(shards);
-        }
-    }
     if pinned {
         let usable = usable_cpus();
         let (first, others) = usable.split_first();
@@ -156,6 +162,9 @@ fn finish(mut options: Options, shards: Option<u32>, pinned: bool) -> Result<Opt
             "--pin none and CPU lists exclude each other"
         );
     }
+    let (targets, cpus) = (take(&mut options.targets), options.pinning.server.as_ref());
+    options.targets =
+        targets.into_iter().flat_map(|target| target.with_shards(shards, cpus)).collect();
     Ok(options)
 }
 
@@ -190,6 +199,7 @@ mod tests {
             "bench run --target x=/bin/sh --rounds 0",
             "bench run --target x=/bin/sh --pin all",
             "bench run --target x=/bin/sh --pin none --server-cpus 0",
+            "bench run --target x=/bin/sh --shards 1,0",
             "bench run --target x=/bin/sh --what",
         ] {
             assert!(read(bad).is_err(), "{bad}");

@@ -57,6 +57,8 @@ pub(crate) struct Checker {
     sums: Vec<u64>,
     /// Good messages so far.
     received: u64,
+    /// How often bytes came.
+    reads: u64,
     /// PINGs that wait for an answer.
     pings: u32,
     /// PONGs seen.
@@ -78,6 +80,7 @@ impl Checker {
             next: vec![0; publishers],
             sums: vec![0; publishers],
             received: 0,
+            reads: 0,
             pings: 0,
             pongs: 0,
         }
@@ -86,6 +89,11 @@ impl Checker {
     /// Good messages so far.
     pub(crate) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// How often bytes came so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads
     }
 
     /// Per publisher, the wrapping sum of the sequences seen.
@@ -109,6 +117,7 @@ impl Checker {
         bytes: &[u8],
         mut on_message: impl FnMut(Message<'_>),
     ) -> Result<usize, CheckFailure> {
+        self.reads += 1;
         let mut rest = bytes;
         loop {
             if let Some((publisher, seq, payload, tail)) = self.split_frame(rest) {

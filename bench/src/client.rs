@@ -5,6 +5,7 @@
 //! block.
 #![deny(clippy::indexing_slicing)]
 
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,14 +15,41 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::check::CheckFailure;
+use crate::scenario::Setup;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a full socket may stay full before the server counts as stuck.
 const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bound on what a server says before its first PONG.
 const GREETING_LEN_MAX: usize = 64 * 1_024;
-const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\
-    \"name\":\"ringbus-bench\",\"lang\":\"raw\",\"version\":\"1\",\"protocol\":1}\r\nPING\r\n";
+
+/// Where clients enter, and what they say first.
+#[derive(Clone)]
+pub(crate) struct Door {
+    addr: SocketAddr,
+    hello: String,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+impl Door {
+    /// Clients log in as the user of the set-up, if there is one.
+    pub(crate) fn new(addr: SocketAddr, setup: Option<&Setup>) -> Self {
+        let login = setup.map_or_else(String::new, |setup| {
+            format!(",\"user\":\"{}\",\"pass\":\"{}\"", setup.user, setup.password)
+        });
+        let hello = format!(
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\
+             \"name\":\"ringbus-bench\",\"lang\":\"raw\",\"version\":\"1\",\"protocol\":1{login}}}\r\n\
+             PING\r\n"
+        );
+        Self { addr, hello }
+    }
+}
 
 /// What a non-blocking read or write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,20 +68,28 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, sends CONNECT and `then` (for example SUB lines), and waits until the server has
     /// taken all of it.
-    pub(crate) fn connect(addr: SocketAddr, then: &str) -> Result<Self> {
+    pub(crate) fn connect(door: &Door, then: &str) -> Result<Self> {
+        let Door { addr, hello } = door;
         let stream = TcpStream::connect(addr)
             .map_err(|error| CheckFailure(format!("cannot connect to {addr}: {error}")))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT))?;
         let mut client = Self { stream };
         client.expect(b"INFO ")?;
-        client.stream.write_all(CONNECT.as_bytes())?;
+        client.stream.write_all(hello.as_bytes())?;
         client.expect(b"PONG\r\n")?;
         if !then.is_empty() {
             client.stream.write_all(format!("{then}PING\r\n").as_bytes())?;
             client.expect(b"PONG\r\n")?;
         }
         client.stream.set_nonblocking(true)?;
+        Ok(client)
+    }
+
+    /// The same while messages may come already: does not wait until `then` has been taken.
+    pub(crate) fn connect_amid(door: &Door, then: &str) -> Result<Self> {
+        let client = Self::connect(door, "")?;
+        client.write_all(then.as_bytes())?;
         Ok(client)
     }
 

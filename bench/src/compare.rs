@@ -7,7 +7,7 @@
 use std::io::{Write, stderr};
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::affinity::Pinning;
 use crate::check::CheckFailure;
@@ -17,17 +17,19 @@ use crate::scenario::Scenario;
 use crate::target::Target;
 
 /// One run that was measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub(crate) scenario: String,
     pub(crate) target: String,
+    /// How many shards the target was told to have, if it was.
+    pub(crate) shards: Option<u32>,
     pub(crate) round: u32,
     #[serde(flatten)]
     pub(crate) sample: Sample,
 }
 
 /// One run that was void.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct VoidRun {
     pub(crate) scenario: String,
     pub(crate) target: String,
@@ -36,7 +38,7 @@ pub(crate) struct VoidRun {
 }
 
 /// All runs.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     pub(crate) runs: Vec<Run>,
     pub(crate) void: Vec<VoidRun>,
@@ -58,10 +60,11 @@ pub(crate) fn compare(
                 let outcome = run_once(scenario, target, timing, pinning);
                 interrupt::check()?;
                 progress(scenario, target, round, &outcome);
+                let shards = target.shards;
                 let (scenario, target) = (scenario.name.clone(), target.name.clone());
                 match outcome {
                     Ok(sample) => {
-                        comparison.runs.push(Run { scenario, target, round, sample });
+                        comparison.runs.push(Run { scenario, target, shards, round, sample });
                     }
                     Err(error) if error.is::<CheckFailure>() => {
                         let failure = format!("{error:#}");
@@ -89,7 +92,8 @@ fn run_once(
     pinning: &Pinning,
 ) -> Result<Sample> {
     interrupt::check()?;
-    let server = target.start(pinning)?;
+    let monitored = scenario.beside.scrapes_per_second > 0;
+    let server = target.start(pinning, scenario.setup.as_ref(), monitored)?;
     load::run(scenario, &server, pinning, timing).inspect_err(|_| {
         let log = server.log_tail();
         writeln!(stderr(), "{}: end of its log:\n{log}", target.name).ok();

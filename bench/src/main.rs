@@ -5,11 +5,11 @@
 //!
 //! | question | file |
 //! | --- | --- |
-//! | what is measured | `scenarios/*.toml`, `scenario.rs` |
+//! | what is measured | `scenarios/*.toml`, `scenario/` |
 //! | which servers, where they run | `target.rs`, `affinity.rs` |
 //! | how load is made, and how far ahead of the receivers | `load/`, `client.rs`, `wire.rs` |
 //! | how answers are checked | `check.rs` |
-//! | what the server used | `meter.rs` |
+//! | what the server used | `meter.rs`, `syscalls.rs` |
 //! | rounds, figures, output | `compare.rs`, `stats.rs`, `report.rs`, `html/`, `host.rs`, `interrupt.rs` |
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ mod meter;
 mod report;
 mod scenario;
 mod stats;
+mod syscalls;
 mod target;
 mod wire;
 

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::check::CheckFailure;
+use crate::syscalls::SyscallCounter;
 
 /// Totals since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) struct Usage {
     pub(crate) wait_ns: u64,
     /// Voluntary context switches: how often a thread went to sleep.
     pub(crate) sleeps: u64,
+    /// Involuntary ones: how often somebody else took the CPU away.
+    pub(crate) preemptions: u64,
 }
 
 impl Sub for Usage {
@@ -35,6 +38,7 @@ impl Sub for Usage {
             cpu_ns: self.cpu_ns - before.cpu_ns,
             wait_ns: self.wait_ns - before.wait_ns,
             sleeps: self.sleeps - before.sleeps,
+            preemptions: self.preemptions - before.preemptions,
         }
     }
 }
@@ -66,11 +70,20 @@ impl Meter {
             let Ok(status) = fs::read_to_string(thread.path().join("status")) else { continue };
             let (cpu_ns, wait_ns) = parse_schedstat(&schedstat)
                 .with_context(|| format!("schedstat of this kernel: {schedstat:?}"))?;
-            let sleeps = status_field(&status, "voluntary_ctxt_switches:").unwrap_or(0);
+            let switches = |name| status_field(&status, name).unwrap_or(0);
+            let sleeps = switches("voluntary_ctxt_switches:");
+            let preemptions = switches("nonvoluntary_ctxt_switches:");
             let name = thread.file_name().to_string_lossy().into_owned();
-            self.threads.insert(name, Usage { cpu_ns, wait_ns, sleeps });
+            self.threads.insert(name, Usage { cpu_ns, wait_ns, sleeps, preemptions });
         }
         Ok(sum(self.threads.values()))
+    }
+
+    /// Counts the system calls of all threads from now on, if the kernel allows it.
+    pub(crate) fn count_syscalls(&self) -> Option<SyscallCounter> {
+        let threads = fs::read_dir(self.proc_dir.join("task")).ok()?;
+        let number = |thread: fs::DirEntry| thread.file_name().to_str()?.parse().ok();
+        SyscallCounter::start(threads.flatten().filter_map(number))
     }
 
     /// Resident memory in bytes.
@@ -86,6 +99,7 @@ fn sum<'a>(threads: impl Iterator<Item = &'a Usage>) -> Usage {
         cpu_ns: sum.cpu_ns + thread.cpu_ns,
         wait_ns: sum.wait_ns + thread.wait_ns,
         sleeps: sum.sleeps + thread.sleeps,
+        preemptions: sum.preemptions + thread.preemptions,
     })
 }
 
@@ -124,13 +138,15 @@ mod tests {
             let dir = proc_dir.join("task").join(tid);
             fs::create_dir_all(&dir).unwrap();
             fs::write(dir.join("schedstat"), format!("{cpu_ns} 10 1\n")).unwrap();
-            fs::write(dir.join("status"), "voluntary_ctxt_switches:\t3\n").unwrap();
+            let switches = "voluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t1\n";
+            fs::write(dir.join("status"), switches).unwrap();
         };
         thread("1", 100);
         thread("2", 1_000);
         let mut meter = Meter { proc_dir: proc_dir.clone(), threads: BTreeMap::new() };
         let before = meter.sample().unwrap();
-        assert_eq!(before, Usage { cpu_ns: 1_100, wait_ns: 20, sleeps: 6 });
+        let sum = Usage { cpu_ns: 1_100, wait_ns: 20, sleeps: 6, preemptions: 2 };
+        assert_eq!(before, sum);
         fs::remove_dir_all(proc_dir.join("task/2")).unwrap();
         thread("1", 150);
         assert_eq!((meter.sample().unwrap() - before).cpu_ns, 50);

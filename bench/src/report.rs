@@ -105,7 +105,8 @@ pub(crate) fn scenario_table(name: &str, targets: &[Target], comparison: &Compar
         };
         write!(
             text,
-            "{name:<24} {:<12} {:<30} {:<9} {:<24} {:>5.2} {:>5.2} {:>6.2} {:>8.2} {:>7.1} {ratio}",
+            "{name:<24} {:<12} {:<30} {:<9} {:<24} {:>5.2} {:>5.2} {:>6.2} {:>8.2} {:>8.2} {:>7} \
+             {:>7.1} {ratio}",
             target.name,
             spread(of(&|sample| sample.cpu_ns), 4),
             sample.unit,
@@ -114,6 +115,8 @@ pub(crate) fn scenario_table(name: &str, targets: &[Target], comparison: &Compar
             median(of(&|sample| sample.cores_wanted)),
             median(of(&|sample| sample.client_cores_used)),
             median(of(&|sample| sample.sleeps_per_1000)),
+            median(of(&|sample| sample.preemptions_per_1000)),
+            syscalls(&runs),
             median(of(&|sample| bytes_to_mib(sample.rss_bytes))),
         )
         .ok();
@@ -127,13 +130,15 @@ pub(crate) fn scenario_table(name: &str, targets: &[Target], comparison: &Compar
 ///
 /// `cores` is what the server used, `wait` what it wanted but others had. If both together are far
 /// below its CPUs and `client` is near those of the clients, the rate is the load generator's own.
+/// Per thousand operations: `sleeps` are voluntary context switches, `taken` involuntary ones,
+/// `calls` system calls (`-` where the kernel does not let us count them).
 pub(crate) fn table_head(targets: &[Target]) -> String {
     let ratio = match targets {
         [first, _, ..] => format!("CPU of {} by this, per round", first.name),
         _ => String::new(),
     };
     format!(
-        "{:<24} {:<12} {:<30} {:<9} {:<24} {:>5} {:>5} {:>6} {:>8} {:>7} {ratio}\n",
+        "{:<24} {:<12} {:<30} {:<9} {:<24} {:>5} {:>5} {:>6} {:>8} {:>8} {:>7} {:>7} {ratio}\n",
         "scenario",
         "target",
         "server CPU ns",
@@ -143,22 +148,47 @@ pub(crate) fn table_head(targets: &[Target]) -> String {
         "wait",
         "client",
         "sleeps/k",
+        "taken/k",
+        "calls/k",
         "RSS MiB"
     )
 }
 
+/// System calls per thousand operations.
+fn syscalls(runs: &[&Run]) -> String {
+    let spread = Spread::of(runs.iter().filter_map(|run| run.sample.syscalls_per_1000));
+    spread.map_or_else(|| "-".to_owned(), |spread| significant(spread.median, 3))
+}
+
 /// What only some scenarios have.
 fn write_extras(text: &mut String, runs: &[&Run]) {
-    let of = |figure: &dyn Fn(&Sample) -> Option<f64>| {
-        Spread::of(runs.iter().filter_map(|run| figure(&run.sample)))
-    };
-    if let Some(bytes) = of(&|sample| sample.bytes_per_connection) {
-        write!(text, "  {} bytes per connection", spread(Some(bytes), 4)).ok();
-    }
-    if let Some(churn) = of(&|sample| sample.churn_per_second.map(|rate| rate / 1e3)) {
-        write!(text, "  churn {} k/s", spread(Some(churn), 3)).ok();
+    for note in notes(runs) {
+        write!(text, "  {note}").ok();
     }
     write_latency(text, runs);
+}
+
+/// The same as phrases.
+pub(crate) fn notes(runs: &[&Run]) -> Vec<String> {
+    let of = |figure: fn(&Sample) -> Option<f64>| {
+        Spread::of(runs.iter().filter_map(|run| figure(&run.sample)))
+    };
+    let mut notes = Vec::new();
+    if let Some(bytes) = of(|sample| sample.bytes_per_connection) {
+        notes.push(format!("{} bytes per connection", spread(Some(bytes), 4)));
+    }
+    if let Some(churn) = of(|sample| sample.churn_per_second.map(|rate| rate / 1e3)) {
+        notes.push(format!("churn {} k/s", spread(Some(churn), 3)));
+    }
+    if let Some(slowest) = of(|sample| sample.scrape_max_ms) {
+        notes.push(format!("slowest page {} ms", spread(Some(slowest), 3)));
+    }
+    let replaced = runs.iter().filter_map(|run| run.sample.stalled_replaced).max();
+    if let Some(replaced) = replaced.filter(|replaced| *replaced > 0) {
+        notes.push(format!("stalled subscribers replaced up to {replaced} times"));
+    }
+    notes.extend(runs.iter().find_map(|run| run.sample.reduced.clone()));
+    notes
 }
 
 /// Latencies of the runs that have valid ones, and a word on the others.
@@ -280,8 +310,9 @@ pub(crate) fn csv(setting: &Setting, comparison: &Comparison) -> String {
 
 /// A figure that a scenario does not have is empty.
 fn csv_fields(setting: &Setting, run: &Run) -> Vec<(&'static str, String)> {
-    let Run { scenario, target, round, sample } = run;
+    let Run { scenario, target, shards, round, sample } = run;
     let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    let count = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
     let latency = |figure: fn(&Latency) -> f64| optional(sample.latency.as_ref().map(figure));
     let measured = sample.latency.as_ref().map(|latency| loop_name(latency.measured));
     let invalid = sample.latency.as_ref().and_then(Latency::invalid);
@@ -293,19 +324,27 @@ fn csv_fields(setting: &Setting, run: &Run) -> Vec<(&'static str, String)> {
         ("kernel", setting.host.kernel.clone()),
         ("scenario", scenario.clone()),
         ("target", target.clone()),
+        ("shards", shards.map_or_else(String::new, |shards| shards.to_string())),
         ("round", round.to_string()),
-        ("unit", sample.unit.to_owned()),
+        ("unit", sample.unit.clone()),
         ("operations", sample.operations.to_string()),
         ("seconds", sample.seconds.to_string()),
         ("cpu_ns", sample.cpu_ns.to_string()),
         ("per_second", sample.per_second.to_string()),
+        ("published_per_second", optional(sample.published_per_second)),
         ("cores_used", sample.cores_used.to_string()),
         ("cores_wanted", sample.cores_wanted.to_string()),
         ("client_cores_used", sample.client_cores_used.to_string()),
         ("sleeps_per_1000", sample.sleeps_per_1000.to_string()),
+        ("preemptions_per_1000", sample.preemptions_per_1000.to_string()),
+        ("syscalls_per_1000", optional(sample.syscalls_per_1000)),
+        ("messages_per_read", optional(sample.messages_per_read)),
         ("rss_bytes", sample.rss_bytes.to_string()),
         ("bytes_per_connection", optional(sample.bytes_per_connection)),
         ("churn_per_second", optional(sample.churn_per_second)),
+        ("stalled_replaced", count(sample.stalled_replaced)),
+        ("scrapes", count(sample.scrapes)),
+        ("scrape_max_ms", optional(sample.scrape_max_ms)),
         ("loop", measured.map_or_else(String::new, |measured| measured.to_owned())),
         (
             "latencies",

@@ -20,7 +20,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Deserialize;
 
-use crate::affinity::Pinning;
+use crate::affinity::{CpuList, Pinning};
+use crate::check::CheckFailure;
+use crate::client::Door;
+use crate::scenario::Setup;
 
 /// How long a server may take until its port is known.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +51,10 @@ pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) binary: PathBuf,
     pub(crate) flags: Vec<String>,
+    /// How many shards it was told to have, if it was.
+    pub(crate) shards: Option<u32>,
+    /// CPUs of its own, where those of all servers are too many.
+    cpus: Option<CpuList>,
 }
 
 impl FromStr for Target {
@@ -62,16 +69,33 @@ impl FromStr for Target {
         let binary = PathBuf::from(path);
         ensure!(binary.is_file(), "target {name}: no file {path}");
         let flags = flags.split_ascii_whitespace().map(str::to_owned).collect();
-        Ok(Self { name: name.to_owned(), binary, flags })
+        Ok(Self { name: name.to_owned(), binary, flags, shards: None, cpus: None })
     }
 }
 
 impl Target {
-    /// Adds `--shards N` if this server is ours.
-    pub(crate) fn set_shards(&mut self, shards: u32) {
-        if self.name.starts_with(SHARDED) {
-            self.flags.extend(["--shards".to_owned(), shards.to_string()]);
+    /// True if this server is ours: only it knows shards, and goals are set for it.
+    pub(crate) fn is_ours(name: &str) -> bool {
+        name.starts_with(SHARDED)
+    }
+
+    /// One target for each number of shards if this server is ours, else itself. Of several, each
+    /// has a CPU per shard, the first ones of `cpus`: fewer shards must not profit from more cores.
+    pub(crate) fn with_shards(self, counts: &[u32], cpus: Option<&CpuList>) -> Vec<Self> {
+        if !Self::is_ours(&self.name) || counts.is_empty() {
+            return vec![self];
         }
+        let variant = |count: &u32| {
+            let mut variant = self.clone();
+            variant.flags.extend(["--shards".to_owned(), count.to_string()]);
+            variant.shards = Some(*count);
+            if counts.len() > 1 {
+                variant.name = format!("{}/{count}", self.name);
+                variant.cpus = cpus.map(|cpus| cpus.first(*count as usize));
+            }
+            variant
+        };
+        counts.iter().map(variant).collect()
     }
 
     /// The first line of `-v`.
@@ -84,8 +108,13 @@ impl Target {
         text.lines().next().unwrap_or("no answer to -v").to_owned()
     }
 
-    /// Starts a server and waits until it listens.
-    pub(crate) fn start(&self, pinning: &Pinning) -> Result<Server> {
+    /// Starts a server, with its monitoring port open if `monitored`, and waits until it listens.
+    pub(crate) fn start(
+        &self,
+        pinning: &Pinning,
+        setup: Option<&Setup>,
+        monitored: bool,
+    ) -> Result<Server> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let dir =
@@ -98,17 +127,30 @@ impl Target {
             .arg(&self.binary)
             .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir"])
             .arg(&dir)
-            .args(&self.flags)
+            .args(&self.flags);
+        if monitored {
+            command.args(["-m", "-1"]);
+        }
+        if let Some(setup) = setup {
+            let path = dir.join("server.conf");
+            fs::write(&path, &setup.config)?;
+            command.arg("-c").arg(path);
+        }
+        command
             // Signals from the terminal are for us; the server ends when its owner drops it.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        let child = pinning.on_server_cpus(|| {
+        let child = pinning.on_server_cpus(self.cpus.as_ref(), || {
             command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))
         })?;
-        let mut server = Server { child, dir, addr: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        server.addr = server.wait_for_port().with_context(|| format!("target {}", self.name))?;
+        let mut server = Server { child, dir, ports: Ports::default() };
+        server.ports = server.wait_for_ports().map_err(|error| {
+            // What one server does not take is a fact about it, and no reason to stop the others.
+            let text = format!("target {}: {error:#}", self.name);
+            if setup.is_some() { CheckFailure(text).into() } else { anyhow!(text) }
+        })?;
         Ok(server)
     }
 }
@@ -118,12 +160,15 @@ impl Target {
 pub(crate) struct Server {
     child: Child,
     dir: PathBuf,
-    addr: SocketAddr,
+    ports: Ports,
 }
 
-#[derive(Deserialize)]
+/// What a ports file says.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 struct Ports {
     nats: Vec<String>,
+    #[serde(default)]
+    monitoring: Vec<String>,
 }
 
 impl Server {
@@ -131,9 +176,15 @@ impl Server {
         self.child.id()
     }
 
-    /// Where clients connect.
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+    /// Where clients connect, as whom.
+    pub(crate) fn door(&self, setup: Option<&Setup>) -> Result<Door> {
+        let addr = address(&self.ports.nats, "nats://").context("ports file: a client port")?;
+        Ok(Door::new(addr, setup))
+    }
+
+    /// Where its monitoring port is, if it was to have one.
+    pub(crate) fn monitor(&self) -> Option<SocketAddr> {
+        address(&self.ports.monitoring, "http://")
     }
 
     /// The end of what the server printed.
@@ -143,11 +194,11 @@ impl Server {
         String::from_utf8_lossy(tail).trim_end().to_owned()
     }
 
-    fn wait_for_port(&mut self) -> Result<SocketAddr> {
+    fn wait_for_ports(&mut self) -> Result<Ports> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if let Some(addr) = read_ports(&self.dir) {
-                return Ok(addr);
+            if let Some(ports) = read_ports(&self.dir) {
+                return Ok(ports);
             }
             if let Some(status) = self.child.try_wait()? {
                 bail!("server ended at start ({status}): {}", self.log_tail());
@@ -169,40 +220,51 @@ impl Drop for Server {
     }
 }
 
-/// The client port, once a ports file is there and whole.
-fn read_ports(dir: &Path) -> Option<SocketAddr> {
+/// The ports, once a ports file is there and whole.
+fn read_ports(dir: &Path) -> Option<Ports> {
     let file = fs::read_dir(dir)
         .ok()?
         .flatten()
         .find(|entry| entry.path().extension().is_some_and(|end| end == "ports"))?;
-    parse_ports(&fs::read_to_string(file.path()).ok()?)
+    serde_json::from_str(&fs::read_to_string(file.path()).ok()?).ok()
 }
 
-fn parse_ports(text: &str) -> Option<SocketAddr> {
-    let ports: Ports = serde_json::from_str(text).ok()?;
-    ports.nats.first()?.strip_prefix("nats://")?.parse().ok()
+fn address(urls: &[String], scheme: &str) -> Option<SocketAddr> {
+    urls.first()?.strip_prefix(scheme)?.parse().ok()
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "these lists are our own")]
 mod tests {
     use super::*;
 
     #[test]
     fn ports_file_is_read() {
         let text = r#"{"nats":["nats://127.0.0.1:4333"],"monitoring":["http://127.0.0.1:1"]}"#;
-        assert_eq!(parse_ports(text), Some(SocketAddr::from(([127, 0, 0, 1], 4_333))));
-        assert_eq!(parse_ports(""), None);
-        assert_eq!(parse_ports(r#"{"nats":[]}"#), None);
+        let ports: Ports = serde_json::from_str(text).unwrap();
+        let local = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(address(&ports.nats, "nats://"), local(4_333));
+        assert_eq!(address(&ports.monitoring, "http://"), local(1));
+        let text = r#"{"nats":[]}"#;
+        let ports: Ports = serde_json::from_str(text).unwrap();
+        assert_eq!(address(&ports.nats, "nats://"), None);
+        assert!(ports.monitoring.is_empty());
     }
 
     #[test]
     fn target_has_name_path_and_flags() {
-        let mut target: Target = "ringbus=/bin/sh,-m 0 --trace".parse().unwrap();
-        target.set_shards(2);
-        assert_eq!(target.flags, ["-m", "0", "--trace", "--shards", "2"]);
-        let mut peer: Target = "nats=/bin/sh".parse().unwrap();
-        peer.set_shards(2);
-        assert!(peer.flags.is_empty());
+        let target: Target = "ringbus=/bin/sh,-m 0 --trace".parse().unwrap();
+        let one = target.clone().with_shards(&[2], None);
+        assert_eq!(one[0].flags, ["-m", "0", "--trace", "--shards", "2"]);
+        assert_eq!((one[0].name.as_str(), one[0].shards), ("ringbus", Some(2)));
+        assert_eq!(target.clone().with_shards(&[], None)[0], target);
+        let peer: Target = "nats=/bin/sh".parse().unwrap();
+        assert_eq!(peer.clone().with_shards(&[1, 2], None), [peer]);
+        let cpus = "0-3".parse().unwrap();
+        let several = target.with_shards(&[1, 2], Some(&cpus));
+        let names: Vec<&str> = several.iter().map(|target| target.name.as_str()).collect();
+        assert_eq!(names, ["ringbus/1", "ringbus/2"]);
+        assert_eq!(several[1].cpus, Some("0,1".parse().unwrap()));
         for bad in ["nats", "=x", "nats=", "nats=/no/such/file"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }

@@ -76,7 +76,7 @@ fn cpu(report: &Report<'_>, scenario: &Scenario) -> Option<String> {
     for (idx, target) in report.targets.iter().enumerate() {
         let runs = report.runs(scenario, target);
         let Some(spread) = Spread::of(runs.iter().map(|run| run.sample.cpu_ns)) else { continue };
-        unit = unit.or_else(|| runs.first().map(|run| run.sample.unit));
+        unit = unit.or_else(|| runs.first().map(|run| run.sample.unit.as_str()));
         group.bars.push((idx, target.name.as_str(), spread));
     }
     group.unit = unit?;

@@ -9,7 +9,7 @@ use crate::load::{Kept, Latency, Sample};
 use crate::report::{self, significant};
 use crate::stats::Spread;
 
-const COST: [&str; 9] = [
+const COST: [&str; 12] = [
     "scenario",
     "target",
     "server CPU ns",
@@ -17,12 +17,17 @@ const COST: [&str; 9] = [
     "ratio",
     "M/s",
     "cores + wait",
+    "sleeps + preempted, per 1000",
+    "system calls, per 1000",
+    "messages per read",
     "RSS MiB",
     "besides",
 ];
 const COST_LEGEND: &str = "Median of the rounds with [lowest-highest]. CPU is the server's own, \
     from the scheduler's statistics; ratio is the CPU of the first target by that of this one, per \
-    round, so less than 1 is good for the first. Cores: used, and wanted while others had them.";
+    round, so less than 1 is good for the first. Cores: used, and wanted while others had \
+    them. System calls are counted in a window of their own, where the kernel allows it; one \
+    io_uring_enter is one. Messages per read: what one read of a subscriber brought.";
 const LATENCY: [&str; 13] = [
     "scenario",
     "target",
@@ -99,24 +104,23 @@ fn cost_row(base: Option<&[&Run]>, runs: &[&Run]) -> Option<String> {
     let of =
         |figure: &dyn Fn(&Sample) -> f64| Spread::of(runs.iter().map(|run| figure(&run.sample)));
     write_figure(&mut row, of(&|sample| sample.cpu_ns), 4);
-    write!(row, "<td>{}</td>", escape(first.sample.unit)).ok();
+    write!(row, "<td>{}</td>", escape(&first.sample.unit)).ok();
     write_figure(&mut row, base.and_then(|base| report::ratios(base, runs)), 3);
     write_figure(&mut row, of(&|sample| sample.per_second / 1e6), 4);
     let cores = [of(&|sample| sample.cores_used), of(&|sample| sample.cores_wanted)];
     let [used, wanted] = cores.map(report::median);
     write!(row, "<td>{used:.2} + {wanted:.2}</td>").ok();
-    write_figure(&mut row, of(&|sample| report::bytes_to_mib(sample.rss_bytes)), 3);
+    let switches =
+        [of(&|sample| sample.sleeps_per_1000), of(&|sample| sample.preemptions_per_1000)];
+    let [sleeps, preempted] = switches.map(report::median);
+    write!(row, "<td>{sleeps:.2} + {preempted:.2}</td>").ok();
     let optional = |figure: fn(&Sample) -> Option<f64>| {
         Spread::of(runs.iter().filter_map(|run| figure(&run.sample)))
     };
-    let mut notes = Vec::new();
-    if let Some(bytes) = optional(|sample| sample.bytes_per_connection) {
-        notes.push(format!("{} bytes per connection", report::spread(Some(bytes), 4)));
-    }
-    if let Some(churn) = optional(|sample| sample.churn_per_second.map(|rate| rate / 1e3)) {
-        notes.push(format!("churn {} k/s", report::spread(Some(churn), 3)));
-    }
-    write!(row, "<td>{}</td>", escape(&notes.join(", "))).ok();
+    write_figure(&mut row, optional(|sample| sample.syscalls_per_1000), 3);
+    write_figure(&mut row, optional(|sample| sample.messages_per_read), 3);
+    write_figure(&mut row, of(&|sample| report::bytes_to_mib(sample.rss_bytes)), 3);
+    write!(row, "<td>{}</td>", escape(&report::notes(runs).join(", "))).ok();
     Some(row)
 }
 

@@ -1,20 +1,18 @@
 //! The writers against small fixed inputs.
 
-use std::path::PathBuf;
-
 use super::plot::{Line, Plot};
 use super::*;
 use crate::host::Host;
 use crate::load::{Kept, Latency, Loop, Sample};
 use crate::report::TargetFacts;
-use crate::scenario::{Load, OpenLoop, Shape};
+use crate::scenario::{Beside, Load, OpenLoop, Requests, Shape};
 use crate::stats::Spread;
 
 const NASTY: &str = "<b>\"x\" & 'y'</b>";
 const NASTY_ESCAPED: &str = "&lt;b&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/b&gt;";
 
 fn target(name: &str) -> Target {
-    Target { name: name.to_owned(), binary: PathBuf::from("/bin/x"), flags: Vec::new() }
+    format!("{name}=/bin/sh").parse().unwrap()
 }
 
 fn setting(targets: &[Target]) -> Setting {
@@ -47,12 +45,13 @@ fn setting(targets: &[Target]) -> Setting {
 
 fn scenario(name: &str, size: usize) -> Scenario {
     let open = OpenLoop { subscribers: 1, size, load: Load::PerSecond(1) };
-    Scenario { name: name.to_owned(), shape: Shape::Latency(open) }
+    let (shape, beside) = (Shape::Latency(open), Beside::default());
+    Scenario { name: name.to_owned(), shape, beside, setup: None }
 }
 
 fn request(size: usize) -> Scenario {
-    let shape = Shape::Request { requesters: 1, responders: 1, size };
-    Scenario { name: format!("rr-{size}B"), shape }
+    let shape = Shape::Request(Requests { requesters: 1, responders: 1, size });
+    Scenario { name: format!("rr-{size}B"), shape, beside: Beside::default(), setup: None }
 }
 
 fn run(scenario: &Scenario, target: &Target, cpu_ns: f64, invalid: Option<&str>) -> Run {
@@ -76,21 +75,30 @@ fn run(scenario: &Scenario, target: &Target, cpu_ns: f64, invalid: Option<&str>)
         }),
     };
     let sample = Sample {
-        unit: "delivery",
+        unit: "delivery".to_owned(),
         operations: 1,
         seconds: 1.0,
         cpu_ns,
         per_second: 1e6,
+        published_per_second: None,
         cores_used: 0.5,
         cores_wanted: 0.25,
         sleeps_per_1000: 0.0,
+        preemptions_per_1000: 0.0,
+        syscalls_per_1000: Some(2.0),
+        messages_per_read: None,
         client_cores_used: 0.5,
         rss_bytes: 1 << 20,
         bytes_per_connection: None,
         churn_per_second: None,
+        stalled_replaced: None,
+        scrape_max_ms: None,
+        scrapes: None,
         latency: Some(latency),
+        reduced: None,
     };
-    Run { scenario: scenario.name.clone(), target: target.name.clone(), round: 0, sample }
+    let (scenario, target) = (scenario.name.clone(), target.name.clone());
+    Run { scenario, target, shards: None, round: 0, sample }
 }
 
 fn written(scenarios: &[Scenario], targets: &[Target], comparison: &Comparison) -> String {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Longest latency that is told apart; longer ones count as this.
 const LATENCY_MAX_NS: u64 = 60_000_000_000;
@@ -12,7 +12,7 @@ const CURVE: [f64; 14] =
     [50.0, 75.0, 87.5, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95, 99.975, 99.98, 99.99];
 
 /// How long messages took, over the steady window of one run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) measured: Loop,
     pub(crate) count: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Latency {
 }
 
 /// Who decides when the next message leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Loop {
     /// The reply to the one before: a requester that waits sends nothing meanwhile, so these are
@@ -40,7 +40,7 @@ pub(crate) enum Loop {
 }
 
 /// How an open loop went on the sender's side.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Kept {
     /// Messages due per second.
     pub(crate) per_second: f64,

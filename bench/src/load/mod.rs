@@ -4,10 +4,20 @@
 //! subscriber. The main thread only steers: warm-up, steady window, stop, and then it waits until
 //! everything published has arrived. Roles check while they run; the first failure ends the run and
 //! voids it.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | publish and subscribe at full speed | `stream.rs`, `publisher.rs`, `subscriber.rs`, `flow.rs` |
+//! | latency on a schedule | `open.rs`, `schedule.rs`, `sender.rs`, `latency.rs` |
+//! | request and reply | `request.rs` |
+//! | connections that come and do nothing | `crowd.rs` |
+//! | what else goes on | `beside.rs`, `churn.rs`, `stalled.rs`, `scrape.rs` |
+//! | sockets | `receiver.rs`, `poller.rs` |
 
+mod beside;
 mod churn;
+mod crowd;
 mod flow;
-mod idle;
 mod latency;
 mod open;
 mod poller;
@@ -15,28 +25,36 @@ mod publisher;
 mod receiver;
 mod request;
 mod schedule;
+mod scrape;
 mod sender;
+mod stalled;
 mod stream;
 mod subscriber;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use latency::{Kept, Latency, Loop};
 
 use crate::affinity::Pinning;
 use crate::check::CheckFailure;
+use crate::client::Door;
 use crate::interrupt;
 use crate::meter::{Meter, Usage};
-use crate::scenario::{Scenario, Shape};
+use crate::scenario::{Beside, Scenario, Shape};
 use crate::target::Server;
+
+/// Longest window in which system calls are counted, and its share of the steady one.
+const COUNTING_MAX: Duration = Duration::from_millis(500);
+const COUNTING_SHARE: u32 = 4;
 
 /// Time between two looks at the server's threads (see the trap in `meter`).
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
@@ -51,24 +69,51 @@ pub(crate) struct Timing {
 }
 
 /// What one run came to, per operation of the unit named.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     pub(crate) operations: u64,
     pub(crate) seconds: f64,
     pub(crate) cpu_ns: f64,
     pub(crate) per_second: f64,
+    /// Messages that publishers sent, where the operations are deliveries.
+    pub(crate) published_per_second: Option<f64>,
     /// CPU time over wall time: 1.0 is one core busy all the time.
     pub(crate) cores_used: f64,
     /// Time the server's threads waited for a CPU over wall time.
     pub(crate) cores_wanted: f64,
     pub(crate) sleeps_per_1000: f64,
+    pub(crate) preemptions_per_1000: f64,
+    /// Where the kernel lets us count them.
+    pub(crate) syscalls_per_1000: Option<f64>,
+    /// How many messages came with one read of a subscriber, over the whole run: who collects
+    /// more before it writes saves both ends work.
+    pub(crate) messages_per_read: Option<f64>,
     /// CPU time of the load generator over wall time: near its CPUs, the rate is its own.
     pub(crate) client_cores_used: f64,
     pub(crate) rss_bytes: u64,
     pub(crate) bytes_per_connection: Option<f64>,
     pub(crate) churn_per_second: Option<f64>,
+    /// Subscribers that read nothing and were given up by the server, so that another one came.
+    pub(crate) stalled_replaced: Option<u64>,
+    /// Slowest answer of the monitoring port, and how many there were.
+    pub(crate) scrape_max_ms: Option<f64>,
+    pub(crate) scrapes: Option<u64>,
     pub(crate) latency: Option<Latency>,
+    /// What was less than the scenario asks for, and why.
+    pub(crate) reduced: Option<String>,
+}
+
+/// Where and how a run takes place.
+#[derive(Clone, Debug)]
+struct Site {
+    door: Door,
+    monitor: Option<SocketAddr>,
+    /// Threads worth starting for one role.
+    threads: usize,
+    server: u32,
+    timing: Timing,
+    beside: Beside,
 }
 
 /// Runs a scenario against a server that has just started.
@@ -78,17 +123,19 @@ pub(crate) fn run(
     pinning: &Pinning,
     timing: Timing,
 ) -> Result<Sample> {
-    let mut meter = Meter::new(server.pid());
-    let threads = pinning.client_threads();
+    let site = Site {
+        door: server.door(scenario.setup.as_ref())?,
+        monitor: server.monitor(),
+        threads: pinning.client_threads(),
+        server: server.pid(),
+        timing,
+        beside: scenario.beside,
+    };
     match &scenario.shape {
-        Shape::Stream(shape) => stream::run(shape, server.addr(), threads, &mut meter, timing),
-        Shape::Latency(open) => open::run(open, server.addr(), threads, &mut meter, timing),
-        Shape::Request { requesters, responders, size } => {
-            let plan =
-                request::Plan { requesters: *requesters, responders: *responders, size: *size };
-            request::run(&plan, server.addr(), threads, &mut meter, timing)
-        }
-        Shape::Idle { connections } => idle::run(*connections, server.addr(), &mut meter),
+        Shape::Stream(shape) => stream::run(shape, &site),
+        Shape::Latency(open) => open::run(open, &site),
+        Shape::Request(requests) => request::run(requests, &site),
+        Shape::Crowd(crowd) => crowd::run(crowd, &site),
     }
 }
 
@@ -97,6 +144,8 @@ pub(crate) fn run(
 enum Phase {
     WarmUp,
     Steady,
+    /// The load goes on while system calls are counted; nothing else is measured.
+    Counting,
     /// Publishers finish what they have begun; receivers go on.
     Stop,
     /// Everything expected has arrived; receivers listen a last time for what must not come.
@@ -119,7 +168,8 @@ impl Steering {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::WarmUp,
             1 => Phase::Steady,
-            2 => Phase::Stop,
+            2 => Phase::Counting,
+            3 => Phase::Stop,
             _ => Phase::Done,
         }
     }
@@ -160,6 +210,7 @@ struct Window {
     usage: Usage,
     client_cpu_ns: u64,
     rss_bytes: u64,
+    syscalls_per_1000: Option<f64>,
 }
 
 /// Warm-up, steady window, stop. `count` reads how many operations were done so far; the window
@@ -182,12 +233,30 @@ fn measure(
     let (elapsed, after, count_after) = (begin.elapsed(), meter.sample()?, count());
     let client_cpu_ns = (own.sample()? - own_before).cpu_ns;
     let rss_bytes = meter.rss()?;
+    let syscalls_per_1000 = count_syscalls(meter, timing, steering, count)?;
     steering.enter(Phase::Stop);
     let operations = count_after - count_before;
     if operations == 0 {
         return Err(CheckFailure(format!("nothing arrived for {elapsed:?}")).into());
     }
-    Ok(Window { operations, elapsed, usage: after - before, client_cpu_ns, rss_bytes })
+    let usage = after - before;
+    Ok(Window { operations, elapsed, usage, client_cpu_ns, rss_bytes, syscalls_per_1000 })
+}
+
+/// System calls per thousand operations, in a window of their own.
+#[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
+fn count_syscalls(
+    meter: &mut Meter,
+    timing: Timing,
+    steering: &Steering,
+    count: &dyn Fn() -> u64,
+) -> Result<Option<f64>> {
+    steering.enter(Phase::Counting);
+    let Some(counter) = meter.count_syscalls() else { return Ok(None) };
+    let before = count();
+    pause(meter, COUNTING_MAX.min(timing.steady / COUNTING_SHARE), steering)?;
+    let (operations, calls) = (count() - before, counter.stop());
+    Ok((operations > 0).then(|| calls as f64 * 1e3 / operations as f64))
 }
 
 /// Sleeps, looking at the server's threads now and then; ends early if the run has failed.
@@ -227,23 +296,31 @@ fn wait_until(
 
 impl Window {
     #[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
-    fn sample(&self, unit: &'static str) -> Sample {
+    fn sample(&self, unit: &str) -> Sample {
         let (operations, seconds) = (self.operations as f64, self.elapsed.as_secs_f64());
         let wall_ns = seconds * 1e9;
         Sample {
-            unit,
+            unit: unit.to_owned(),
             operations: self.operations,
             seconds,
             cpu_ns: self.usage.cpu_ns as f64 / operations,
             per_second: self.operations as f64 / seconds,
+            published_per_second: None,
             cores_used: self.usage.cpu_ns as f64 / wall_ns,
             cores_wanted: self.usage.wait_ns as f64 / wall_ns,
             sleeps_per_1000: self.usage.sleeps as f64 * 1e3 / operations,
+            preemptions_per_1000: self.usage.preemptions as f64 * 1e3 / operations,
+            syscalls_per_1000: self.syscalls_per_1000,
+            messages_per_read: None,
             client_cores_used: self.client_cpu_ns as f64 / wall_ns,
             rss_bytes: self.rss_bytes,
             bytes_per_connection: None,
             churn_per_second: None,
+            stalled_replaced: None,
+            scrape_max_ms: None,
+            scrapes: None,
             latency: None,
+            reduced: None,
         }
     }
 }

@@ -5,7 +5,6 @@
 //! monotonic clock of this host. Flow control as in `stream` only keeps an overloaded server from
 //! endless buffers; a run in which the rate was not held says so.
 
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::thread;
 use std::time::Instant;
@@ -13,17 +12,20 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 
+use super::beside::{Company, Listening, Noted, Seen};
 use super::flow::Flow;
 use super::latency::{Kept, Latency, Loop, histogram, micros, nanos};
 use super::receiver::Receiver;
 use super::schedule::Schedule;
 use super::sender::{Punctuality, Sender};
 use super::subscriber::{self, Observer};
-use super::{Phase, Sample, Steering, Timing, Window, deal, join, measure, stream, wait_until};
+use super::{
+    Phase, Sample, Site, Steering, Timing, Window, deal, join, measure, stream, wait_until,
+};
 use crate::check::{CheckFailure, Checker, Order};
 use crate::client::Client;
 use crate::meter::Meter;
-use crate::scenario::{Delivery, Load, OpenLoop, Stream};
+use crate::scenario::{Beside, Delivery, Load, OpenLoop, Stream};
 use crate::wire::{FrameBatch, FrameShape, Numbering};
 
 /// Bytes of a write at most, if so much is due.
@@ -36,6 +38,7 @@ struct Stage {
     connection: Receiver,
     batch: FrameBatch,
     receivers: Vec<Receiver>,
+    company: Company,
     flow: Flow,
     frame_len: usize,
 }
@@ -46,27 +49,27 @@ type Heard = (Vec<(usize, Checker)>, Histogram<u64>);
 /// What came of it, as far as each part got.
 struct Outcome {
     window: Option<Window>,
+    seen: Seen,
     kept: Option<Punctuality>,
     heard: Vec<Heard>,
 }
 
-pub(super) fn run(
-    open: &OpenLoop,
-    addr: SocketAddr,
-    threads: usize,
-    meter: &mut Meter,
-    timing: Timing,
-) -> Result<Sample> {
-    let (per_second, peak_per_second) = rate(open, addr, threads, meter, timing)?;
-    let stage = set_up(open, addr)?;
+pub(super) fn run(open: &OpenLoop, site: &Site) -> Result<Sample> {
+    let timing = site.timing;
+    let (per_second, peak_per_second) = rate(open, site)?;
+    let stage = set_up(open, site)?;
     let schedule = Schedule::new(Instant::now(), per_second);
     let counted = schedule.between(timing.warm_up, timing.warm_up + timing.steady);
     ensure!(!counted.is_empty(), "{per_second} messages per second: none is due in the window");
     let steering = Steering::new();
-    let outcome = play(stage, threads, meter, timing, &steering, schedule, &counted);
+    let outcome = play(stage, site, &steering, schedule, &counted);
     steering.verdict()?;
     let nothing = || CheckFailure("nothing was measured".to_owned());
     let mut sample = outcome.window.ok_or_else(nothing)?.sample("delivery");
+    outcome.seen.write_to(&mut sample);
+    sample.messages_per_read = stream::messages_per_read(
+        outcome.heard.iter().flat_map(|(checkers, _)| checkers).map(|(_, checker)| checker),
+    );
     let parts: Vec<_> = outcome.heard.into_iter().map(|(_, histogram)| histogram).collect();
     let mut latency = Latency::of(Loop::Open, &parts)?;
     let kept = outcome.kept.ok_or_else(nothing)?;
@@ -84,13 +87,7 @@ pub(super) fn run(
 
 /// Messages per second, and the peak if they are a part of it.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 52 bits")]
-fn rate(
-    open: &OpenLoop,
-    addr: SocketAddr,
-    threads: usize,
-    meter: &mut Meter,
-    timing: Timing,
-) -> Result<(f64, Option<f64>)> {
+fn rate(open: &OpenLoop, site: &Site) -> Result<(f64, Option<f64>)> {
     let percent = match open.load {
         Load::PerSecond(rate) => return Ok((rate as f64, None)),
         Load::PercentOfPeak(percent) => percent,
@@ -102,42 +99,45 @@ fn rate(
         delivery: Delivery::All,
         subjects: 1,
         batched: true,
-        churn_per_second: 0,
     };
-    let timing = Timing { steady: timing.steady / 2, ..timing };
-    let deliveries = stream::run(&flat_out, addr, threads, meter, timing)?.per_second;
+    // The peak is that of the undisturbed server.
+    let timing = Timing { steady: site.timing.steady / 2, ..site.timing };
+    let site = Site { timing, beside: Beside::default(), ..site.clone() };
+    let deliveries = stream::run(&flat_out, &site)?.per_second;
     let peak = deliveries / open.subscribers as f64;
     Ok((peak * percent as f64 / 100.0, Some(peak)))
 }
 
-fn set_up(open: &OpenLoop, addr: SocketAddr) -> Result<Stage> {
+fn set_up(open: &OpenLoop, site: &Site) -> Result<Stage> {
+    let door = &site.door;
     let received = FrameShape::new("MSG open", Numbering::None, " 1", open.size);
     let receivers = (0..open.subscribers)
         .map(|_| {
             let checker = Checker::new(received.clone(), Order::Gapless, 0, 1);
-            Ok(Receiver::new(Client::connect(addr, "SUB open 1\r\n")?, checker))
+            Ok(Receiver::new(Client::connect(door, "SUB open 1\r\n")?, checker))
         })
         .collect::<Result<Vec<_>>>()?;
     let sent = FrameShape::new("PUB open", Numbering::None, "", open.size);
     let batch = FrameBatch::new(sent, 0, BATCH_BYTES);
     let frame_len = received.frame_len();
     let flow = Flow::new(1, open.subscribers, Delivery::All, frame_len, batch.frames());
-    let connection = Receiver::deaf(Client::connect(addr, "")?);
-    Ok(Stage { connection, batch, receivers, flow, frame_len })
+    let listening = Listening { line: "SUB open 1\r\n".to_owned(), frame_len };
+    let company = Company::set_up(site, Some(&listening))?;
+    let connection = Receiver::deaf(Client::connect(door, "")?);
+    Ok(Stage { connection, batch, receivers, company, flow, frame_len })
 }
 
 /// All roles until everything that was sent has arrived, or one of them has failed.
 fn play(
     stage: Stage,
-    threads: usize,
-    meter: &mut Meter,
-    timing: Timing,
+    site: &Site,
     steering: &Steering,
     schedule: Schedule,
     counted: &Range<u64>,
 ) -> Outcome {
-    let Stage { connection, batch, receivers, flow, frame_len } = stage;
-    let flow = &flow;
+    let Stage { connection, batch, receivers, company, flow, frame_len } = stage;
+    let (mut meter, timing, noted) = (Meter::new(site.server), site.timing, Noted::default());
+    let (flow, noted) = (&flow, &noted);
     let send =
         move || Sender::new(connection, batch, schedule, counted.clone())?.send(flow, steering);
     let listen = move |hand| {
@@ -147,20 +147,24 @@ fn play(
         Ok((checkers, clock.histogram))
     };
     let outcome = thread::scope(|scope| {
-        let listening: Vec<_> = deal(receivers, threads)
+        let listening: Vec<_> = deal(receivers, site.threads)
             .into_iter()
             .filter(|hand| !hand.is_empty())
             .map(|hand| scope.spawn(move || steering.role(|| listen(hand))))
             .collect();
         let sending = scope.spawn(move || steering.role(send));
+        let begin = Instant::now();
+        company.begin(scope, steering, Some(flow), noted);
         let count = || flow.operations();
-        let window = steering.role(|| measure(meter, timing, steering, &count));
+        let window = steering.role(|| measure(&mut meter, timing, steering, &count));
+        let seen = noted.since(begin, site.beside);
         let kept = join(sending);
         if !wait_until(steering, timing.patience, &count, &|| flow.complete()) {
             steering.fail(stream::missing(flow).into());
         }
         steering.enter(Phase::Done);
-        Outcome { window, kept, heard: listening.into_iter().filter_map(join).collect() }
+        let heard = listening.into_iter().filter_map(join).collect();
+        Outcome { window, seen, kept, heard }
     });
     let all = outcome
         .heard

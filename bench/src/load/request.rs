@@ -4,32 +4,25 @@
 //! when the reply has come, so the load adapts to the server and the latencies say so in their
 //! label.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 
+use super::beside::{Company, Noted};
 use super::flow::{Counter, total};
 use super::latency::{Latency, Loop, histogram, nanos};
 use super::poller::Poller;
 use super::receiver::{self, Receiver};
-use super::{Phase, Sample, Steering, Timing, Window, deal, join, measure, wait_until};
+use super::{Phase, Sample, Site, Steering, Window, deal, join, measure, wait_until};
 use crate::check::{CheckFailure, Checker, Order};
 use crate::client::Client;
 use crate::meter::Meter;
+use crate::scenario::Requests;
 use crate::wire::{FrameBatch, FrameShape, Numbering};
 
 const POLL: Duration = Duration::from_millis(20);
-
-/// How many of what.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
-    pub(super) requesters: usize,
-    pub(super) responders: usize,
-    pub(super) size: usize,
-}
 
 /// One requesting connection; its request is always in flight until the end.
 struct Requester {
@@ -53,20 +46,16 @@ impl Requester {
 /// A thread's counter of requests answered, with which both ends are steered.
 type Answered = [Counter];
 
-pub(super) fn run(
-    plan: &Plan,
-    addr: SocketAddr,
-    threads: usize,
-    meter: &mut Meter,
-    timing: Timing,
-) -> Result<Sample> {
-    let (requesters, responders) = set_up(plan, addr)?;
+pub(super) fn run(plan: &Requests, site: &Site) -> Result<Sample> {
+    let (mut meter, threads, noted) = (Meter::new(site.server), site.threads, Noted::default());
+    let (requesters, responders) = set_up(plan, site)?;
+    let (company, noted) = (Company::set_up(site, None)?, &noted);
     let steering = Steering::new();
     let (requester_hands, responder_hands) = (deal(requesters, threads), deal(responders, threads));
     let counters: Vec<Counter> = requester_hands.iter().map(|_| Counter::default()).collect();
     let (steering_ref, answered): (&Steering, &Answered) = (&steering, &counters);
     let frame_len = plan.size + 256;
-    let (window, latencies) = thread::scope(|scope| {
+    let (window, latencies, seen) = thread::scope(|scope| {
         for hand in responder_hands {
             let size = plan.size;
             scope.spawn(move || steering_ref.role(|| respond(hand, size, steering_ref)));
@@ -80,24 +69,29 @@ pub(super) fn run(
                 })
             })
             .collect();
-        let window =
-            steering_ref.role(|| measure(meter, timing, steering_ref, &|| total(answered)));
+        let begin = Instant::now();
+        company.begin(scope, steering_ref, None, noted);
+        let count = || total(answered);
+        let window = steering_ref.role(|| measure(&mut meter, site.timing, steering_ref, &count));
+        let seen = noted.since(begin, site.beside);
         let all_ended = || requesting.iter().all(thread::ScopedJoinHandle::is_finished);
-        if !wait_until(steering_ref, timing.patience, &|| total(answered), &all_ended) {
+        if !wait_until(steering_ref, site.timing.patience, &count, &all_ended) {
             steering_ref.fail(CheckFailure("requests without a reply at the end".into()).into());
         }
         steering_ref.enter(Phase::Done);
         let latencies: Vec<_> = requesting.into_iter().filter_map(join).collect();
-        (window, latencies)
+        (window, latencies, seen)
     });
     steering.verdict()?;
     let window: Window = window.ok_or_else(|| anyhow!("nothing was measured"))?;
     let mut sample = window.sample("request");
+    seen.write_to(&mut sample);
     sample.latency = Some(Latency::of(Loop::Closed, &latencies)?);
     Ok(sample)
 }
 
-fn set_up(plan: &Plan, addr: SocketAddr) -> Result<(Vec<Requester>, Vec<Receiver>)> {
+fn set_up(plan: &Requests, site: &Site) -> Result<(Vec<Requester>, Vec<Receiver>)> {
+    let door = &site.door;
     let shared = plan.responders > 1;
     let (line, order) = if shared {
         ("SUB rr group 1\r\n", Order::Rising)
@@ -108,7 +102,7 @@ fn set_up(plan: &Plan, addr: SocketAddr) -> Result<(Vec<Requester>, Vec<Receiver
     let responders = (0..plan.responders)
         .map(|_| {
             let checker = Checker::new(asked.clone(), order, 0, plan.requesters);
-            Ok(Receiver::new(Client::connect(addr, line)?, checker))
+            Ok(Receiver::new(Client::connect(door, line)?, checker))
         })
         .collect::<Result<Vec<_>>>()?;
     let sent = FrameShape::new("PUB rr _R.", Numbering::Publisher, "", plan.size);
@@ -116,7 +110,7 @@ fn set_up(plan: &Plan, addr: SocketAddr) -> Result<(Vec<Requester>, Vec<Receiver
     let requesters = (0..plan.requesters)
         .map(|id| {
             let publisher = u16::try_from(id)?;
-            let client = Client::connect(addr, &format!("SUB _R.{id:06} 1\r\n"))?;
+            let client = Client::connect(door, &format!("SUB _R.{id:06} 1\r\n"))?;
             let checker = Checker::new(answered.clone(), Order::Gapless, publisher, 1);
             Ok(Requester {
                 receiver: Receiver::new(client, checker),
@@ -161,7 +155,7 @@ fn request(
                     latencies.saturating_record(nanos(took));
                     requester.send(now)?;
                 }
-                Phase::WarmUp => requester.send(now)?,
+                Phase::WarmUp | Phase::Counting => requester.send(now)?,
                 Phase::Stop | Phase::Done => in_flight -= 1,
             }
         }

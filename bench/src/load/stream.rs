@@ -1,15 +1,15 @@
 //! Publish and subscribe: sets the roles up, measures, and holds the sums against each other.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use super::flow::{Counter, Flow, total};
+use super::beside::{Company, Listening, Noted};
+use super::flow::{Flow, total};
 use super::publisher::{self, Publisher};
 use super::receiver::Receiver;
-use super::{Sample, Steering, Timing, Window, churn, deal, join, measure, subscriber, wait_until};
+use super::{Sample, Site, Steering, deal, join, measure, subscriber, wait_until};
 use crate::check::{CheckFailure, Checker, Order};
 use crate::client::Client;
 use crate::load::Phase;
@@ -27,24 +27,18 @@ const LARGE_SIZE: usize = 1_024;
 struct Stage {
     publishers: Vec<Publisher>,
     receivers: Vec<Receiver>,
-    churner: Option<Receiver>,
+    company: Company,
     flow: Flow,
     frame_len: usize,
 }
 
-pub(super) fn run(
-    stream: &Stream,
-    addr: SocketAddr,
-    threads: usize,
-    meter: &mut Meter,
-    timing: Timing,
-) -> Result<Sample> {
-    let Stage { publishers, receivers, churner, flow, frame_len } = set_up(stream, addr)?;
-    let steering = Steering::new();
-    let churned = Counter::default();
-    let (flow, steering_ref, churned_ref) = (&flow, &steering, &churned);
-    let (window, checkers, churn_seen) = thread::scope(|scope| {
-        let subscribing: Vec<_> = deal(receivers, threads)
+pub(super) fn run(stream: &Stream, site: &Site) -> Result<Sample> {
+    let mut meter = Meter::new(site.server);
+    let Stage { publishers, receivers, company, flow, frame_len } = set_up(stream, site)?;
+    let (steering, noted) = (Steering::new(), Noted::default());
+    let (flow, steering_ref, noted) = (&flow, &steering, &noted);
+    let (window, checkers, seen) = thread::scope(|scope| {
+        let subscribing: Vec<_> = deal(receivers, site.threads)
             .into_iter()
             .filter(|hand| !hand.is_empty())
             .map(|hand| {
@@ -55,7 +49,7 @@ pub(super) fn run(
                 })
             })
             .collect();
-        let publishing: Vec<_> = deal(publishers, threads)
+        let publishing: Vec<_> = deal(publishers, site.threads)
             .into_iter()
             .map(|hand| {
                 let hand = hand.into_iter().map(|(_, publisher)| publisher).collect();
@@ -64,50 +58,53 @@ pub(super) fn run(
                 })
             })
             .collect();
-        if let Some(churner) = churner {
-            let rate = stream.churn_per_second;
-            scope.spawn(move || {
-                steering_ref.role(|| churn::churn(churner, rate, churned_ref, steering_ref))
-            });
-        }
-        let (window, churn_seen) = watch(meter, timing, steering_ref, flow, churned_ref);
+        let begin = Instant::now();
+        company.begin(scope, steering_ref, Some(flow), noted);
+        let count = || flow.operations();
+        let window = steering_ref.role(|| measure(&mut meter, site.timing, steering_ref, &count));
+        let seen = noted.since(begin, site.beside);
         for role in publishing {
             join(role);
         }
-        if !wait_until(steering_ref, timing.patience, &|| flow.operations(), &|| flow.complete()) {
+        let patience = site.timing.patience;
+        if !wait_until(steering_ref, patience, &|| flow.operations(), &|| flow.complete()) {
             steering_ref.fail(missing(flow).into());
         }
         steering_ref.enter(Phase::Done);
         let checkers: Vec<(usize, Checker)> =
             subscribing.into_iter().filter_map(join).flatten().collect();
-        (window, checkers, churn_seen)
+        (window, checkers, seen)
     });
     steering.verdict()?;
     verify(stream.delivery, flow, &checkers)?;
-    let unit = if stream.subscribers == 0 { "message" } else { "delivery" };
     let window = window.ok_or_else(|| CheckFailure("nothing was measured".to_owned()))?;
-    let mut sample = window.sample(unit);
-    if stream.churn_per_second > 0 {
-        sample.churn_per_second = Some(churn_seen);
-    }
+    let mut sample = window.sample(if stream.subscribers == 0 { "message" } else { "delivery" });
+    sample.messages_per_read = messages_per_read(checkers.iter().map(|(_, checker)| checker));
+    sample.published_per_second = Some(published(sample.per_second, stream));
+    seen.write_to(&mut sample);
     Ok(sample)
 }
 
-/// The steady window and the churn rate of the whole run.
+/// Messages sent per second, at so many operations.
 #[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
-fn watch(
-    meter: &mut Meter,
-    timing: Timing,
-    steering: &Steering,
-    flow: &Flow,
-    churned: &Counter,
-) -> (Option<Window>, f64) {
-    let begin = Instant::now();
-    let window = steering.role(|| measure(meter, timing, steering, &|| flow.operations()));
-    (window, churned.get() as f64 / begin.elapsed().as_secs_f64())
+fn published(per_second: f64, stream: &Stream) -> f64 {
+    match stream.delivery {
+        Delivery::All => per_second / stream.subscribers.max(1) as f64,
+        Delivery::Queue | Delivery::Pairs => per_second,
+    }
 }
 
-fn set_up(stream: &Stream, addr: SocketAddr) -> Result<Stage> {
+/// How many messages subscribers got with one read, if they got any.
+#[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
+pub(super) fn messages_per_read<'a>(checkers: impl Iterator<Item = &'a Checker>) -> Option<f64> {
+    let (messages, reads) = checkers.fold((0, 0), |(messages, reads), checker| {
+        (messages + checker.received(), reads + checker.reads())
+    });
+    (messages > 0).then(|| messages as f64 / reads as f64)
+}
+
+fn set_up(stream: &Stream, site: &Site) -> Result<Stage> {
+    let door = &site.door;
     let (subject, numbering) = match (stream.delivery, stream.subjects) {
         (Delivery::Pairs, _) => ("foo.", Numbering::Publisher),
         (_, 1) => ("foo", Numbering::None),
@@ -130,7 +127,7 @@ fn set_up(stream: &Stream, addr: SocketAddr) -> Result<Stage> {
                 }
             };
             let checker = Checker::new(received.clone(), order, u16::try_from(first)?, count);
-            Ok(Receiver::new(Client::connect(addr, &line)?, checker))
+            Ok(Receiver::new(Client::connect(door, &line)?, checker))
         })
         .collect::<Result<Vec<_>>>()?;
     let batch_bytes = match (stream.batched, stream.size) {
@@ -141,18 +138,18 @@ fn set_up(stream: &Stream, addr: SocketAddr) -> Result<Stage> {
     let publishers = (0..stream.publishers)
         .map(|id| {
             let batch = FrameBatch::new(sent.clone(), u16::try_from(id)?, batch_bytes);
-            Ok(Publisher::new(id, Receiver::deaf(Client::connect(addr, "")?), batch))
+            Ok(Publisher::new(id, Receiver::deaf(Client::connect(door, "")?), batch))
         })
         .collect::<Result<Vec<_>>>()?;
-    let churner = (stream.churn_per_second > 0)
-        .then(|| Client::connect(addr, "").map(Receiver::deaf))
-        .transpose()?;
     let frame_len = received.frame_len();
+    let line = if numbering == Numbering::None { "SUB foo 1\r\n" } else { "SUB foo.> 1\r\n" };
+    let listening = Listening { line: line.to_owned(), frame_len };
+    let company = Company::set_up(site, Some(&listening))?;
     let batch_frames = (batch_bytes / sent.frame_len()).max(1) as u64;
     let (publisher_count, subscriber_count) = (publishers.len(), receivers.len());
     let flow =
         Flow::new(publisher_count, subscriber_count, stream.delivery, frame_len, batch_frames);
-    Ok(Stage { publishers, receivers, churner, flow, frame_len })
+    Ok(Stage { publishers, receivers, company, flow, frame_len })
 }
 
 /// Who lacks how much.

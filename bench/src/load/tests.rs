@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::*;
 use crate::check::CheckFailure;
-use crate::scenario::{Delivery, Load, OpenLoop, Stream};
+use crate::scenario::{Crowd, Delivery, Load, OpenLoop, Requests, Stream};
 
 /// The message that a faulty broker treats wrongly.
 const FAULTY: usize = 100;
@@ -152,12 +152,23 @@ fn stream(publishers: usize, subscribers: usize) -> Stream {
         delivery: Delivery::All,
         subjects: 1,
         batched: true,
-        churn_per_second: 0,
+    }
+}
+
+/// A broker, and nothing beside it. The process measured is our own.
+fn site(fault: Fault) -> Site {
+    Site {
+        door: Door::new(broker(fault), None),
+        monitor: None,
+        threads: 2,
+        server: std::process::id(),
+        timing: timing(),
+        beside: Beside::default(),
     }
 }
 
 fn run_stream(stream: &Stream, fault: Fault) -> Result<Sample> {
-    stream::run(stream, broker(fault), 2, &mut Meter::new(std::process::id()), timing())
+    stream::run(stream, &site(fault))
 }
 
 fn good(stream: &Stream) -> Sample {
@@ -175,8 +186,20 @@ fn every_kind_of_stream_arrives_whole() {
     good(&Stream { delivery: Delivery::Queue, ..stream(2, 3) });
     good(&Stream { delivery: Delivery::Pairs, ..stream(3, 3) });
     good(&Stream { subjects: 100, ..stream(1, 1) });
-    let churned = good(&Stream { churn_per_second: 2_000, ..stream(1, 1) });
-    assert!(churned.churn_per_second.unwrap() > 0.0);
+}
+
+#[test]
+fn what_goes_on_beside_is_told_and_not_counted() {
+    let beside = Beside { idle: 3, churn_per_second: 2_000, ..Beside::default() };
+    let site = Site { beside, ..site(Fault::None) };
+    let sample = stream::run(&stream(1, 2), &site).unwrap();
+    assert!(sample.churn_per_second.unwrap() > 0.0 && sample.messages_per_read.unwrap() > 0.0);
+    assert_eq!((sample.stalled_replaced, sample.scrapes), (None, None));
+    let published = sample.published_per_second.unwrap();
+    assert!((published * 2.0 - sample.per_second).abs() < 1.0, "{sample:?}");
+    let beside = Beside { scrapes_per_second: 1, ..beside };
+    let error = stream::run(&stream(1, 2), &Site { beside, ..site }).unwrap_err();
+    assert!(error.to_string().contains("no monitoring port"), "{error:#}");
 }
 
 #[test]
@@ -191,27 +214,27 @@ fn every_fault_voids_the_run() {
 
 #[test]
 fn requests_are_answered_and_a_lost_one_is_noticed() {
-    let plan = request::Plan { requesters: 5, responders: 2, size: 128 };
-    let meter = &mut Meter::new(std::process::id());
-    let sample = request::run(&plan, broker(Fault::None), 2, meter, timing()).unwrap();
+    let plan = Requests { requesters: 5, responders: 2, size: 128 };
+    let sample = request::run(&plan, &site(Fault::None)).unwrap();
     let latency = sample.latency.unwrap();
     assert!(latency.p50_us > 0.0 && latency.p50_us <= latency.max_us);
-    let plan = request::Plan { requesters: 5, responders: 1, size: 128 };
-    let error = request::run(&plan, broker(Fault::Loss), 2, meter, timing()).unwrap_err();
+    let plan = Requests { requesters: 5, responders: 1, size: 128 };
+    let error = request::run(&plan, &site(Fault::Loss)).unwrap_err();
     assert!(error.is::<CheckFailure>(), "{error:#}");
 }
 
 #[test]
 fn idle_crowd_is_counted() {
-    let sample = idle::run(20, broker(Fault::None), &mut Meter::new(std::process::id())).unwrap();
-    assert_eq!((sample.operations, sample.unit), (20, "connect"));
+    let crowd = Crowd { connections: 20, at_once: 3 };
+    let sample = crowd::run(&crowd, &site(Fault::None)).unwrap();
+    assert_eq!((sample.operations, sample.unit.as_str()), (20, "connect"));
+    assert_eq!((sample.latency.unwrap().count, sample.reduced), (20, None));
 }
 
 /// One message per millisecond, 100 ms warm-up, 600 ms that count.
 fn run_open(open: &OpenLoop, fault: Fault) -> Result<Latency> {
     let timing = Timing { steady: Duration::from_millis(600), ..timing() };
-    let meter = &mut Meter::new(std::process::id());
-    let sample = open::run(open, broker(fault), 2, meter, timing)?;
+    let sample = open::run(open, &Site { timing, ..site(fault) })?;
     assert!(sample.cpu_ns > 0.0 && sample.unit == "delivery");
     Ok(sample.latency.unwrap())
 }

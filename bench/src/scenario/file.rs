@@ -1,9 +1,10 @@
 //! Scenario files to typed scenarios.
 //!
-//! A file holds one family: its kind and any number of matrices. In a matrix every key may be one
-//! value or a list; all combinations are built and named by the template, where `{key}` stands for
-//! the value. The files are part of the program, so a binary carried to another machine measures
-//! the same thing; `--scenario-dir` adds files of one's own.
+//! A file holds one family: its kind and any number of matrices. In a matrix every number may be
+//! one value or a list; all combinations are built and named by the template, where `{key}` stands
+//! for the value. A matrix may name a configuration file for the server (`config`) and the user
+//! its clients log in as. The files are part of the program, so a binary carried to another machine
+//! measures the same thing; `--scenario-dir` adds files of one's own.
 
 use std::fs;
 use std::path::Path;
@@ -11,93 +12,45 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use super::{Beside, Crowd, Delivery, Load, OpenLoop, Requests, Scenario, Setup, Shape, Stream};
 use crate::wire::STAMP_LEN;
 
 /// The built-in families, in the order of `list`.
-const BUILT_IN: [(&str, &str); 10] = [
-    ("publish.toml", include_str!("../scenarios/publish.toml")),
-    ("fan_out.toml", include_str!("../scenarios/fan_out.toml")),
-    ("many_publishers.toml", include_str!("../scenarios/many_publishers.toml")),
-    ("unbatched.toml", include_str!("../scenarios/unbatched.toml")),
-    ("queue_group.toml", include_str!("../scenarios/queue_group.toml")),
-    ("subjects.toml", include_str!("../scenarios/subjects.toml")),
-    ("churn.toml", include_str!("../scenarios/churn.toml")),
-    ("request.toml", include_str!("../scenarios/request.toml")),
-    ("latency.toml", include_str!("../scenarios/latency.toml")),
-    ("idle.toml", include_str!("../scenarios/idle.toml")),
+const BUILT_IN: [(&str, &str); 12] = [
+    ("publish.toml", include_str!("../../scenarios/publish.toml")),
+    ("fan_out.toml", include_str!("../../scenarios/fan_out.toml")),
+    ("many_publishers.toml", include_str!("../../scenarios/many_publishers.toml")),
+    ("unbatched.toml", include_str!("../../scenarios/unbatched.toml")),
+    ("queue_group.toml", include_str!("../../scenarios/queue_group.toml")),
+    ("subjects.toml", include_str!("../../scenarios/subjects.toml")),
+    ("churn.toml", include_str!("../../scenarios/churn.toml")),
+    ("secured.toml", include_str!("../../scenarios/secured.toml")),
+    ("disturbed.toml", include_str!("../../scenarios/disturbed.toml")),
+    ("request.toml", include_str!("../../scenarios/request.toml")),
+    ("latency.toml", include_str!("../../scenarios/latency.toml")),
+    ("idle.toml", include_str!("../../scenarios/idle.toml")),
 ];
-/// Bound on publishers and requesters: their ids are two bytes and six digits.
+/// Configuration files that built-in families name.
+const CONFIGS: [(&str, &str); 1] =
+    [("accounts.conf", include_str!("../../scenarios/accounts.conf"))];
+/// Bound on clients of any role: their ids are two bytes and six digits.
 const CLIENTS_MAX: usize = 50_000;
 const SIZE_MAX: usize = 1_024 * 1_024;
 /// Messages per second that a schedule may ask for.
 const RATE_MAX: u64 = 1_000_000_000;
+/// Requests per second to the monitoring port.
+const SCRAPES_MAX: u64 = 1_000;
+/// Handshakes at the same time, each on a thread of its own.
+const AT_ONCE: u64 = 64;
+const AT_ONCE_MAX: usize = 1_024;
 
-/// One thing to measure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Scenario {
-    pub(crate) name: String,
-    pub(crate) shape: Shape,
-}
-
-/// What the clients do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    Stream(Stream),
-    Latency(OpenLoop),
-    Request { requesters: usize, responders: usize, size: usize },
-    Idle { connections: usize },
-}
-
-/// Publishers at full speed, subscribers that check everything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stream {
-    pub(crate) publishers: usize,
-    pub(crate) subscribers: usize,
-    pub(crate) size: usize,
-    pub(crate) delivery: Delivery,
-    /// 1 is a literal subject; more are published in turn and received by a wildcard.
-    pub(crate) subjects: u64,
-    pub(crate) batched: bool,
-    /// SUB and UNSUB per second on a connection of its own.
-    pub(crate) churn_per_second: u64,
-}
-
-/// One publisher that follows a schedule whatever the server does, subscribers that take the time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenLoop {
-    pub(crate) subscribers: usize,
-    pub(crate) size: usize,
-    pub(crate) load: Load,
-}
-
-/// How many messages are due per second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Load {
-    /// Of what the same server takes from a publisher at full speed just before.
-    PercentOfPeak(u64),
-    PerSecond(u64),
-}
-
-/// Who gets a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Delivery {
-    /// Every subscriber.
-    #[default]
-    All,
-    /// One member of the queue group that all subscribers form.
-    Queue,
-    /// Publisher n has a subject and a subscriber of its own.
-    Pairs,
-}
-
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
     Stream,
     Latency,
     Request,
-    Idle,
+    Crowd,
 }
 
 #[derive(Deserialize)]
@@ -124,8 +77,6 @@ struct Matrix {
     #[serde(default)]
     subjects: Values,
     #[serde(default)]
-    churn_per_second: Values,
-    #[serde(default)]
     percent: Values,
     #[serde(default)]
     rate: Values,
@@ -135,6 +86,21 @@ struct Matrix {
     responders: Values,
     #[serde(default)]
     connections: Values,
+    #[serde(default)]
+    at_once: Values,
+    #[serde(default)]
+    idle: Values,
+    #[serde(default)]
+    stalled: Values,
+    #[serde(default)]
+    churn_per_second: Values,
+    #[serde(default)]
+    scrapes_per_second: Values,
+    config: Option<String>,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    password: String,
 }
 
 fn yes() -> bool {
@@ -151,18 +117,6 @@ enum Values {
     Many(Vec<u64>),
 }
 
-impl Scenario {
-    /// Bytes of a payload, if there is one.
-    pub(crate) fn size(&self) -> Option<usize> {
-        match &self.shape {
-            Shape::Stream(Stream { size, .. })
-            | Shape::Latency(OpenLoop { size, .. })
-            | Shape::Request { size, .. } => Some(*size),
-            Shape::Idle { .. } => None,
-        }
-    }
-}
-
 impl Values {
     fn or(&self, default: u64) -> Vec<u64> {
         match self {
@@ -174,13 +128,23 @@ impl Values {
 }
 
 /// One combination of a matrix: its keys with their values.
-type Combination = Vec<(&'static str, u64)>;
+struct Combination(Vec<(&'static str, u64)>);
+
+impl Combination {
+    fn value(&self, wanted: &str) -> u64 {
+        self.0.iter().find(|(key, _)| *key == wanted).map_or(0, |(_, value)| *value)
+    }
+
+    fn count(&self, wanted: &str) -> usize {
+        usize::try_from(self.value(wanted)).unwrap_or(usize::MAX)
+    }
+}
 
 /// Built-in scenarios and those of a directory, filtered by name patterns, in file order.
 pub(crate) fn load(extra: Option<&Path>, patterns: &[String]) -> Result<Vec<Scenario>> {
     let mut all = Vec::new();
     for (file, text) in BUILT_IN {
-        all.extend(parse(text).with_context(|| format!("scenario file {file}"))?);
+        all.extend(parse(text, &built_in_config).with_context(|| format!("scenario file {file}"))?);
     }
     if let Some(dir) = extra {
         let entries = fs::read_dir(dir).with_context(|| format!("{}", dir.display()))?;
@@ -188,9 +152,14 @@ pub(crate) fn load(extra: Option<&Path>, patterns: &[String]) -> Result<Vec<Scen
             entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
         paths.retain(|path| path.extension().is_some_and(|end| end == "toml"));
         paths.sort();
+        let config = |name: &str| {
+            let path = dir.join(name);
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
         for path in paths {
             let at = || format!("scenario file {}", path.display());
-            all.extend(parse(&fs::read_to_string(&path).with_context(at)?).with_context(at)?);
+            let text = fs::read_to_string(&path).with_context(at)?;
+            all.extend(parse(&text, &config).with_context(at)?);
         }
     }
     for pattern in patterns {
@@ -205,36 +174,58 @@ pub(crate) fn load(extra: Option<&Path>, patterns: &[String]) -> Result<Vec<Scen
     Ok(all)
 }
 
+fn built_in_config(name: &str) -> Result<String> {
+    let found = CONFIGS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| (*text).to_owned()).with_context(|| format!("no configuration {name:?}"))
+}
+
 /// All scenarios of one file.
-fn parse(text: &str) -> Result<Vec<Scenario>> {
+fn parse(text: &str, config: &dyn Fn(&str) -> Result<String>) -> Result<Vec<Scenario>> {
     let family: Family = toml::from_str(text)?;
     let mut scenarios = Vec::new();
     for matrix in &family.matrix {
+        let setup = setup_of(matrix, config)?;
         for combination in combinations(matrix) {
-            scenarios.push(build(family.kind, matrix, &combination)?);
+            scenarios.push(build(family.kind, matrix, &combination, setup.clone())?);
         }
     }
     Ok(scenarios)
 }
 
+fn setup_of(matrix: &Matrix, config: &dyn Fn(&str) -> Result<String>) -> Result<Option<Setup>> {
+    let Matrix { name, user, password, .. } = matrix;
+    let Some(file) = &matrix.config else {
+        ensure!(user.is_empty() && password.is_empty(), "{name}: a user needs a config");
+        return Ok(None);
+    };
+    // They stand in the JSON of CONNECT and on no command line but that of `nats bench`.
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    ensure!(plain(user) && plain(password), "{name}: user and password are letters and digits");
+    Ok(Some(Setup { config: config(file)?, user: user.clone(), password: password.clone() }))
+}
+
 fn combinations(matrix: &Matrix) -> Vec<Combination> {
-    let axes: [(&'static str, Vec<u64>); 10] = [
+    let axes: [(&'static str, Vec<u64>); 14] = [
         ("publishers", matrix.publishers.or(1)),
         ("subscribers", matrix.subscribers.or(1)),
         ("subjects", matrix.subjects.or(1)),
-        ("churn_per_second", matrix.churn_per_second.or(0)),
         ("percent", matrix.percent.or(0)),
         ("rate", matrix.rate.or(0)),
         ("requesters", matrix.requesters.or(1)),
         ("responders", matrix.responders.or(1)),
         ("connections", matrix.connections.or(1)),
+        ("at_once", matrix.at_once.or(AT_ONCE)),
+        ("idle", matrix.idle.or(0)),
+        ("stalled", matrix.stalled.or(0)),
+        ("churn_per_second", matrix.churn_per_second.or(0)),
+        ("scrapes_per_second", matrix.scrapes_per_second.or(0)),
         ("size", matrix.size.or(STAMP_LEN as u64)),
     ];
-    let mut all: Vec<Combination> = vec![Vec::new()];
+    let mut all = vec![Vec::new()];
     for (key, values) in axes {
         all = all
             .into_iter()
-            .flat_map(|head| {
+            .flat_map(|head: Vec<_>| {
                 values.iter().map(move |value| {
                     let mut combination = head.clone();
                     combination.push((key, *value));
@@ -243,31 +234,38 @@ fn combinations(matrix: &Matrix) -> Vec<Combination> {
             })
             .collect();
     }
-    all
+    all.into_iter().map(Combination).collect()
 }
 
-fn build(kind: Kind, matrix: &Matrix, combination: &Combination) -> Result<Scenario> {
+fn build(
+    kind: Kind,
+    matrix: &Matrix,
+    combination: &Combination,
+    setup: Option<Setup>,
+) -> Result<Scenario> {
     let mut name = matrix.name.clone();
-    for (key, value) in combination {
+    for (key, value) in &combination.0 {
         name = name.replace(&format!("{{{key}}}"), &short(*value));
     }
     ensure!(!name.contains('{'), "{name}: unknown key in the name template");
-    let value = |wanted: &str| {
-        combination.iter().find(|(key, _)| *key == wanted).map_or(0, |(_, value)| *value)
-    };
-    let count = |wanted: &str| usize::try_from(value(wanted)).unwrap_or(usize::MAX);
+    let (value, count) = (|key| combination.value(key), |key| combination.count(key));
     let size = count("size");
     ensure!((STAMP_LEN..=SIZE_MAX).contains(&size), "{name}: size is {STAMP_LEN} to {SIZE_MAX}");
-    for key in ["publishers", "subscribers", "requesters", "responders", "connections"] {
+    for key in
+        ["publishers", "subscribers", "requesters", "responders", "connections", "idle", "stalled"]
+    {
         ensure!(count(key) <= CLIENTS_MAX, "{name}: at most {CLIENTS_MAX} {key}");
     }
     let shape = match kind {
-        Kind::Idle => Shape::Idle { connections: count("connections").max(1) },
-        Kind::Request => Shape::Request {
+        Kind::Crowd => Shape::Crowd(Crowd {
+            connections: count("connections").max(1),
+            at_once: count("at_once").clamp(1, AT_ONCE_MAX),
+        }),
+        Kind::Request => Shape::Request(Requests {
             requesters: count("requesters").max(1),
             responders: count("responders").max(1),
             size,
-        },
+        }),
         Kind::Latency => Shape::Latency(OpenLoop {
             subscribers: count("subscribers").max(1),
             size,
@@ -280,16 +278,43 @@ fn build(kind: Kind, matrix: &Matrix, combination: &Combination) -> Result<Scena
             delivery: matrix.delivery,
             subjects: value("subjects").clamp(1, 1_000_000),
             batched: matrix.batched,
-            churn_per_second: value("churn_per_second"),
         }),
     };
-    if let Shape::Stream(stream) = &shape
+    let beside = Beside {
+        idle: count("idle"),
+        stalled: count("stalled"),
+        churn_per_second: value("churn_per_second"),
+        scrapes_per_second: value("scrapes_per_second"),
+    };
+    let scenario = Scenario { name, shape, beside, setup };
+    check_relations(&scenario)?;
+    Ok(scenario)
+}
+
+/// What a key alone does not tell.
+fn check_relations(scenario: &Scenario) -> Result<()> {
+    let Scenario { name, shape, beside, .. } = scenario;
+    ensure!(beside.scrapes_per_second <= SCRAPES_MAX, "{name}: at most {SCRAPES_MAX} scrapes");
+    let all_get_all = match shape {
+        Shape::Stream(stream) => stream.delivery == Delivery::All && stream.subscribers > 0,
+        Shape::Latency(_) => true,
+        Shape::Request(_) | Shape::Crowd(_) => false,
+    };
+    ensure!(
+        beside.stalled == 0 || all_get_all,
+        "{name}: stalled subscribers need others that get the same messages"
+    );
+    ensure!(
+        !matches!(shape, Shape::Crowd(_)) || *beside == Beside::default(),
+        "{name}: nothing else goes on beside a crowd"
+    );
+    if let Shape::Stream(stream) = shape
         && stream.delivery == Delivery::Pairs
         && (stream.subscribers != stream.publishers || stream.subjects != 1)
     {
         bail!("{name}: pairs need as many subscribers as publishers and one subject each");
     }
-    Ok(Scenario { name, shape })
+    Ok(())
 }
 
 /// A schedule has one of the two; 0 stands for a missing key.
@@ -333,7 +358,8 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        let built_in = BUILT_IN.iter().map(|(file, _)| (*file).to_owned()).collect();
+        let built_in =
+            BUILT_IN.iter().chain(&CONFIGS).map(|(file, _)| (*file).to_owned()).collect();
         assert_eq!(on_disk, built_in);
         let names: Vec<String> =
             load(None, &[]).unwrap().into_iter().map(|scenario| scenario.name).collect();
@@ -353,7 +379,16 @@ mod tests {
             "reqrep-2000-16B",
             "wild-100k-128B",
             "1to1-16B-churn",
+            "1to10-16B-accounts",
+            "1to10-16B-stalled",
+            "1to10-16B-idle10k",
+            "1to1-16B-scrape",
             "idle-10k",
+            "idle-20k",
+            "reqrep-50-16B",
+            "reqrep-10k-16B",
+            "open-1to10-16B-100k-stalled",
+            "open-1to10-16B-100k-idle1000-scrape",
             "open-1to1-16B-10pct",
             "open-1to1-1024B-50pct",
             "open-1to10-16B-80pct",
@@ -367,8 +402,11 @@ mod tests {
     fn matrix_expands_to_all_combinations() {
         let text = "kind = \"stream\"\n[[matrix]]\nname = \"{publishers}x{size}\"\n\
                     publishers = [1, 2]\nsize = [16, 128]\n";
-        let names: Vec<String> =
-            parse(text).unwrap().into_iter().map(|scenario| scenario.name).collect();
+        let names: Vec<String> = parse(text, &built_in_config)
+            .unwrap()
+            .into_iter()
+            .map(|scenario| scenario.name)
+            .collect();
         assert_eq!(names, ["1x16", "1x128", "2x16", "2x128"]);
     }
 
@@ -383,8 +421,12 @@ mod tests {
             "kind = \"latency\"\n[[matrix]]\nname = \"x\"\npercent = 101\n",
             "kind = \"latency\"\n[[matrix]]\nname = \"x\"\npercent = 10\nrate = 10\n",
             "kind = \"what\"\nmatrix = []\n",
+            "kind = \"stream\"\n[[matrix]]\nname = \"x\"\nconfig = \"no.conf\"\n",
+            "kind = \"stream\"\n[[matrix]]\nname = \"x\"\nuser = \"u\"\n",
+            "kind = \"stream\"\n[[matrix]]\nname = \"x\"\nsubscribers = 0\nstalled = 1\n",
+            "kind = \"crowd\"\n[[matrix]]\nname = \"x\"\nidle = 1\n",
         ] {
-            assert!(parse(text).is_err(), "{text}");
+            assert!(parse(text, &built_in_config).is_err(), "{text}");
         }
     }
 

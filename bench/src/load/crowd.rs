@@ -1,0 +1,118 @@
+//! A crowd that comes at once and then does nothing: how fast it is let in, and what each
+//! connection costs in memory.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+use rustix::process::{Resource, getrlimit};
+
+use super::latency::{Latency, Loop, histogram, nanos};
+use super::receiver::{self, Receiver};
+use super::{Sample, Site, Steering, Window, join};
+use crate::client::Client;
+use crate::meter::Meter;
+use crate::scenario::Crowd;
+
+/// Time for a server to settle before its memory is read.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Files that a server needs for itself: its shards, log, listeners.
+const SERVER_FILES: u64 = 256;
+
+/// Connections and how long each took from the first packet to the PONG.
+type Admitted = (Vec<Receiver>, Histogram<u64>);
+
+pub(super) fn run(crowd: &Crowd, site: &Site) -> Result<Sample> {
+    let mut meter = Meter::new(site.server);
+    let (connections, reduced) = within_limits(crowd.connections, file_limit());
+    // The first connection makes the server build what it builds once; it is not part of the crowd.
+    let first = Client::connect(&site.door, "")?;
+    thread::sleep(SETTLE);
+    let mut own = Meter::new(std::process::id());
+    let own_before = own.sample()?;
+    let (begin, before, rss_before) = (Instant::now(), meter.sample()?, meter.rss()?);
+    let (mut admitted, times) = come(connections, crowd.at_once, site)?;
+    let (elapsed, after) = (begin.elapsed(), meter.sample()?);
+    let client_cpu_ns = (own.sample()? - own_before).cpu_ns;
+    thread::sleep(SETTLE);
+    let rss_bytes = meter.rss()?;
+    // A connection that was dropped would be very cheap: every one must still answer.
+    let mut scratch = receiver::scratch(0);
+    for connection in &mut admitted {
+        connection.flush(&mut scratch)?;
+    }
+    drop(first);
+    let window = Window {
+        operations: connections as u64,
+        elapsed,
+        usage: after - before,
+        client_cpu_ns,
+        rss_bytes,
+        syscalls_per_1000: None,
+    };
+    let mut sample = window.sample("connect");
+    sample.bytes_per_connection = Some(per_connection(rss_bytes, rss_before, connections));
+    sample.latency = Some(Latency::of(Loop::Closed, &times)?);
+    sample.reduced = reduced;
+    Ok(sample)
+}
+
+/// All of them, so many at a time.
+fn come(
+    connections: usize,
+    at_once: usize,
+    site: &Site,
+) -> Result<(Vec<Receiver>, Vec<Histogram<u64>>)> {
+    let (next, steering) = (AtomicUsize::new(0), Steering::new());
+    let enter = || -> Result<Admitted> {
+        let (mut admitted, mut times) = (Vec::new(), histogram()?);
+        while next.fetch_add(1, Ordering::Relaxed) < connections && !steering.failed() {
+            let began = Instant::now();
+            admitted.push(Receiver::deaf(Client::connect(&site.door, "")?));
+            times.saturating_record(nanos(began.elapsed()));
+        }
+        Ok((admitted, times))
+    };
+    let hands: Vec<Admitted> = thread::scope(|scope| {
+        let entering: Vec<_> = (0..at_once).map(|_| scope.spawn(|| steering.role(enter))).collect();
+        entering.into_iter().filter_map(join).collect()
+    });
+    steering.verdict()?;
+    let (admitted, times): (Vec<_>, Vec<_>) = hands.into_iter().unzip();
+    Ok((admitted.into_iter().flatten().collect(), times))
+}
+
+/// How many files a process may have open; the servers inherit our limit.
+fn file_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// As many as there may be, and a word if these are fewer than asked for.
+fn within_limits(wanted: usize, files: u64) -> (usize, Option<String>) {
+    let possible = usize::try_from(files.saturating_sub(SERVER_FILES)).unwrap_or(usize::MAX);
+    if wanted <= possible {
+        return (wanted, None);
+    }
+    let word = format!("{possible} of {wanted} connections, {files} files may be open");
+    (possible, Some(word))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people; 52 bits are plenty")]
+fn per_connection(after: u64, before: u64, connections: usize) -> f64 {
+    after.saturating_sub(before) as f64 / connections as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crowd_is_cut_to_what_the_host_allows_and_says_so() {
+        assert_eq!(within_limits(10_000, 20_000), (10_000, None));
+        let (connections, word) = within_limits(20_000, 20_000);
+        assert_eq!(connections, 19_744);
+        assert!(word.unwrap().contains("19744 of 20000"));
+    }
+}
