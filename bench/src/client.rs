@@ -44,8 +44,8 @@ impl Door {
         });
         let hello = format!(
             "CONNECT {{\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\
-             \"name\":\"ringbus-bench\",\"lang\":\"raw\",\"version\":\"1\",\"protocol\":1{login}}}\r\n\
-             PING\r\n"
+             \"name\":\"ringbus-bench\",\"lang\":\"raw\",\"version\":\"1\",\
+             \"protocol\":1{login}}}\r\nPING\r\n"
         );
         Self { addr, hello }
     }
