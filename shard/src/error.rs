@@ -2,6 +2,37 @@
 
 use std::fmt;
 
+/// A subscription in the words of its client.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Named {
+    /// What it would match.
+    pub pattern: Box<[u8]>,
+    /// Its queue group.
+    pub queue: Option<Box<[u8]>>,
+    /// What its client calls it.
+    pub sid: Box<[u8]>,
+}
+
+impl Named {
+    /// A subscription with these words.
+    #[must_use]
+    pub fn new(pattern: &[u8], queue: Option<&[u8]>, sid: &[u8]) -> Box<Self> {
+        let (pattern, queue, sid) = (pattern.into(), queue.map(Into::into), sid.into());
+        Box::new(Self { pattern, queue, sid })
+    }
+}
+
+impl fmt::Display for Named {
+    /// `"pattern"`, or `"pattern" using queue "queue"`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Quoted(&self.pattern).fmt(f)?;
+        match &self.queue {
+            Some(queue) => write!(f, " using queue {}", Quoted(queue)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A broken rule of the client protocol. [`Violation::text`] is what the client reads in `-ERR`,
 /// [`Violation::closes`] whether it is the last thing it reads.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,10 +69,12 @@ pub enum Violation {
     PublishTo(Box<[u8]>),
     /// Publishing with this reply subject is not allowed.
     ReplyOf(Box<[u8]>),
-    /// Subscribing to this pattern, in this queue group if any, is not allowed.
-    SubscribeTo(Box<[u8]>, Option<Box<[u8]>>),
+    /// This subscription is not allowed.
+    SubscribeTo(Box<Named>),
     /// A pattern with more tokens than `max_subscription_tokens`.
-    TooManyTokens(Box<[u8]>),
+    TooManyTokens(Box<Named>),
+    /// This subscription was allowed, and is not any more: it has ended.
+    Unsubscribed(Box<Named>),
     /// The client itself sent `-ERR`.
     PeerError,
 }
@@ -71,18 +104,17 @@ impl Violation {
                 let reply = Quoted(reply);
                 return Some(format!("Permissions Violation for Publish with Reply of {reply}"));
             }
-            Self::SubscribeTo(pattern, None) => {
-                let pattern = Quoted(pattern);
-                return Some(format!("Permissions Violation for Subscription to {pattern}"));
+            Self::SubscribeTo(named) => {
+                return Some(format!("Permissions Violation for Subscription to {named}"));
             }
-            Self::SubscribeTo(pattern, Some(queue)) => {
-                let (pattern, queue) = (Quoted(pattern), Quoted(queue));
+            Self::Unsubscribed(named) => {
+                let sid = Quoted(&named.sid);
                 return Some(format!(
-                    "Permissions Violation for Subscription to {pattern} using queue {queue}"
+                    "Permissions Violation for Subscription to {named} (sid {sid})"
                 ));
             }
-            Self::TooManyTokens(pattern) => {
-                let pattern = Quoted(pattern);
+            Self::TooManyTokens(named) => {
+                let pattern = Quoted(&named.pattern);
                 return Some(format!(
                     "Permissions Violation for Subscription to {pattern}, too many tokens"
                 ));
@@ -112,8 +144,9 @@ impl Violation {
             | Self::InvalidPublishSubject
             | Self::PublishTo(_)
             | Self::ReplyOf(_)
-            | Self::SubscribeTo(..)
-            | Self::TooManyTokens(_) => return None,
+            | Self::SubscribeTo(_)
+            | Self::TooManyTokens(_)
+            | Self::Unsubscribed(_) => return None,
         })
     }
 }
@@ -252,9 +285,12 @@ mod tests {
     fn what_is_said_and_what_closes() {
         assert_eq!(Violation::Malformed.text(), None);
         assert_eq!(Violation::Malformed.closes(), Some(CloseReason::ProtocolViolation));
-        let denied = Violation::SubscribeTo(b"a"[..].into(), Some(b"q"[..].into()));
+        let denied = Violation::SubscribeTo(Named::new(b"a", Some(b"q"), b"1"));
         let text = "Permissions Violation for Subscription to \"a\" using queue \"q\"";
         assert_eq!(denied.text().as_deref(), Some(text));
         assert_eq!(denied.closes(), None);
+        let ended = Violation::Unsubscribed(Named::new(b"a", None, b"1"));
+        let text = "Permissions Violation for Subscription to \"a\" (sid \"1\")";
+        assert_eq!(ended.text().as_deref(), Some(text));
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::authorize::Permissions;
 use crate::clock::Now;
 use crate::engine::ConnectionView;
 use crate::error::{CloseReason, Violation};
@@ -69,6 +70,8 @@ pub struct Asked {
     pub account_name: Arc<str>,
     /// Who asks, if its client had to say.
     pub user: Option<Arc<str>>,
+    /// What its client may do, if that is bounded.
+    pub permissions: Option<Arc<Permissions>>,
     /// What is asked.
     pub subject: Box<[u8]>,
     /// The subject of the answer.

@@ -39,6 +39,7 @@ pub mod options;
 pub mod wire;
 pub mod subject;
 pub mod account;
+pub mod authorize;
 pub mod interest;
 pub mod session;
 pub mod delivery;

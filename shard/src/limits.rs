@@ -120,6 +120,10 @@ pub const ASKED_BYTES_MAX: usize = 4 << 10;
 /// asks once, when it connects.
 pub const ASKED_PER_SECOND: u32 = 20;
 
+/// Reply subjects that one client may answer on for having been given them (`allow_responses`), and
+/// what is noted of them: about 40,000 requests that wait for their answer.
+pub const REPLIES_BYTES_MAX: usize = 8 << 20;
+
 /// Longest control line of the server itself: room for any reply subject that a client may give.
 pub const INTERNAL_LINE_MAX: usize = 1 << 20;
 

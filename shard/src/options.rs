@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::account::Accounts;
+use crate::authorize::Permissions;
 use crate::ids::{AccountId, ClientId};
 use crate::limits::Limits;
 use crate::wire::connect::ConnectOptions;
@@ -236,10 +237,18 @@ pub struct Grant {
     pub user: Option<Arc<str>>,
     /// What it proved, if that need not be proved again.
     pub proof: Option<Proof>,
+    /// What it may do; `None` if it may do everything.
+    pub permissions: Option<Arc<Permissions>>,
 }
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { account: AccountId::GLOBAL, account_name: "$G".into(), user: None, proof: None }
+        Self {
+            account: AccountId::GLOBAL,
+            account_name: "$G".into(),
+            user: None,
+            proof: None,
+            permissions: None,
+        }
     }
 }

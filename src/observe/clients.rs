@@ -103,8 +103,22 @@ fn violated(who: &Who<'_>, violation: &Violation) {
         Violation::ReplyOf(reply) => {
             error!("{who} - Publish Violation - Reply {}", Quoted(reply));
         }
-        Violation::SubscribeTo(pattern, _) | Violation::TooManyTokens(pattern) => {
-            error!("{who} - Subscription Violation - Subject {}", Quoted(pattern));
+        Violation::SubscribeTo(named) => {
+            let queue = named.queue.as_deref().map(|queue| format!(", Queue: {}", Quoted(queue)));
+            error!(
+                "{who} - Subscription Violation - Subject {}{}, SID {}",
+                Quoted(&named.pattern),
+                queue.unwrap_or_default(),
+                named.sid.escape_ascii()
+            );
+        }
+        Violation::TooManyTokens(named) => error!(
+            "{who} - Subscription Violation Too Many Tokens - Subject {}, SID {}",
+            Quoted(&named.pattern),
+            named.sid.escape_ascii()
+        ),
+        Violation::Unsubscribed(named) => {
+            info!("{who} - Removed sub {named} (sid {}) - not authorized", Quoted(&named.sid))
         }
         // Shown as refused, as unreadable input, as an operation, or as the reason of the close.
         Violation::Authorization

@@ -116,6 +116,7 @@ impl Fanout<'_> {
         let line = Line {
             head,
             sid: &subscription.sid,
+            reply: message.reply,
             tail: message.tail,
             payload_len: message.payload.len(),
             header_len: message.header_len,

@@ -69,7 +69,10 @@ impl Memo {
         &self.head
     }
 
-    fn subject(&self) -> &[u8] {
+    /// The subject looked up last; empty before the first.
+    #[inline]
+    #[must_use]
+    pub fn subject(&self) -> &[u8] {
         self.head.get(VERB.len()..self.head.len().saturating_sub(1)).unwrap_or_default()
     }
 }

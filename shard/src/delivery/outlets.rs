@@ -7,6 +7,7 @@
 //! Bound: `max_pending` per outlet. What would go over it is not appended; the connection is a slow
 //! consumer and is listed in [`Outlets::take_overflowed`].
 
+use crate::authorize::Replies;
 use crate::clock::Now;
 use crate::ids::ConnId;
 use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX};
@@ -49,6 +50,8 @@ pub struct Outlet {
     pub headers: bool,
     /// It is the server's own: what it gets is no traffic.
     pub internal: bool,
+    /// The replies that it may publish to for having been given them; `None` if none are kept.
+    pub replies: Option<Box<Replies>>,
     /// Messages written into the outbox.
     pub out_msgs: u64,
     /// Their payload bytes.
@@ -84,6 +87,8 @@ pub struct Outlets {
     /// Lines that were queued, if somebody wants to see them.
     traced: Option<Vec<(ConnId, String)>>,
     traced_payload_max: usize,
+    /// When it is, for what is kept of messages.
+    pub now: Now,
 }
 
 impl Outlets {
@@ -105,6 +110,7 @@ impl Outlets {
             stall_mark: pending_max / 100 * STALL_PERCENT,
             traced: trace.then(Vec::new),
             traced_payload_max,
+            now: Now::ZERO,
         }
     }
 
@@ -131,6 +137,7 @@ impl Outlets {
                 echo: true,
                 headers: false,
                 internal: false,
+                replies: None,
                 out_msgs: 0,
                 out_bytes: 0,
                 counted: (0, 0),
@@ -214,6 +221,11 @@ impl Outlets {
             traced.extend(
                 line.trace(headers, tail, self.traced_payload_max).map(|text| (outlet.conn, text)),
             );
+        }
+        if let Some(replies) = &mut outlet.replies
+            && !line.reply.is_empty()
+        {
+            replies.note(self.now, line.reply);
         }
         outlet.out_msgs += 1;
         outlet.out_bytes += payload_len as u64;
@@ -407,6 +419,8 @@ pub struct Line<'a> {
     pub head: &'a [u8],
     /// The receiver's own name for the subscription, and a blank.
     pub sid: &'a [u8],
+    /// Where answers go; empty if none are wanted.
+    pub reply: &'a [u8],
     /// What follows, for a receiver that takes headers.
     pub tail: &'a [u8],
     /// Bytes of the payload, headers included.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
+use crate::authorize::Guard;
 use crate::clock::Now;
 use crate::delivery::Outlets;
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{AccountId, ConnId, ShardId, SubId};
-use crate::interest::{Interest, LocalTarget};
+use crate::interest::{Interest, LocalTarget, Want};
 use crate::options::Options;
 use crate::session::{ClientSession, Trial};
 
@@ -105,15 +106,35 @@ impl Exchange {
 
     /// Adds a subscription of this shard, and tells the others.
     pub fn subscribe(&mut self, subscription: Subscription) -> SubId {
-        let (account, conn) = (subscription.account, subscription.conn);
-        let pattern = Arc::clone(&subscription.pattern);
-        let queue = subscription.queue.clone();
         let sub = self.subscriptions.insert(subscription);
-        let target = LocalTarget { conn: conn.slot(), sub };
-        if let Some(delta) = self.interest.insert(account, &pattern, queue.as_deref(), target) {
+        self.register(sub);
+        sub
+    }
+
+    /// A subscription is from now on kept from other messages than before, or from none. Whoever
+    /// knows of it goes on knowing of it.
+    pub fn guard(&mut self, id: SubId, guard: Option<Arc<Guard>>) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        let old = std::mem::replace(&mut subscription.guard, guard);
+        self.register(id);
+        let Some(subscription) = self.subscriptions.get(id) else { return };
+        let want = Want { queue: subscription.queue.as_deref(), guard: old.as_ref() };
+        let target = LocalTarget { conn: subscription.conn.slot(), sub: id };
+        let (account, pattern) = (subscription.account, &subscription.pattern);
+        if let Some(delta) = self.interest.remove(account, pattern, want, target) {
             self.peers.broadcast(delta);
         }
-        sub
+    }
+
+    /// Enters a subscription into the index.
+    fn register(&mut self, id: SubId) {
+        let Some(subscription) = self.subscriptions.get(id) else { return };
+        let target = LocalTarget { conn: subscription.conn.slot(), sub: id };
+        let (account, pattern) = (subscription.account, &subscription.pattern);
+        let delta = self.interest.insert(account, pattern, subscription.want(), target);
+        if let Some(delta) = delta {
+            self.peers.broadcast(delta);
+        }
     }
 
     /// Ends a subscription of this shard, and tells the others.
@@ -123,7 +144,7 @@ impl Exchange {
         let delta = self.interest.remove(
             subscription.account,
             &subscription.pattern,
-            subscription.queue.as_deref(),
+            subscription.want(),
             target,
         );
         if let Some(delta) = delta {

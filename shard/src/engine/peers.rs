@@ -2,8 +2,9 @@
 //!
 //! Two things may wait here although a lane is full, each with a bound of its own:
 //! - *removals* of interest whose cause cannot be held back (a connection ended, a subscription had
-//!   its last message): at most as many as there were subscriptions, and while any waits, no SUB or
-//!   UNSUB is carried out, so that the order of deltas stands;
+//!   its last message, or others are kept from it since a reload): at most twice as many as there
+//!   were subscriptions, and while any waits, no SUB or UNSUB is carried out, so that the order of
+//!   deltas stands;
 //! - *spilled* frames, sent on because the queue members picked for them were gone, and answers to
 //!   publishers: at most [`SPILL_BYTES_MAX`] for each shard. What would go over that is dropped and
 //!   counted.
@@ -82,8 +83,8 @@ impl Peers {
         lanes.filter_map(|lane| (!lane.control.has_room(1)).then_some(())).count() == 0
     }
 
-    /// Tells everybody about a change of interest. Unless it is the end of something, the caller
-    /// has made sure of [`Self::can_broadcast`].
+    /// Tells everybody about a change of interest. Unless it is the end of something, or comes of a
+    /// reload, the caller has made sure of [`Self::can_broadcast`].
     pub fn broadcast(&mut self, delta: Delta) {
         if !self.can_broadcast() {
             self.removals.push_back(delta);

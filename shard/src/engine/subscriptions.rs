@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::authorize::Guard;
 use crate::ids::{AccountId, ConnId, SubId};
+use crate::interest::Want;
 
 /// A pattern held by a connection.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Subscription {
     pub pattern: Arc<[u8]>,
     /// Its queue group.
     pub queue: Option<Arc<[u8]>>,
+    /// What it is not given although it matches.
+    pub guard: Option<Arc<Guard>>,
 }
 
 impl Subscription {
@@ -30,6 +34,12 @@ impl Subscription {
     #[must_use]
     pub fn sid(&self) -> &[u8] {
         self.sid.split_last().map_or(&[], |(_, sid)| sid)
+    }
+
+    /// For whom the index wants its pattern.
+    #[must_use]
+    pub fn want(&self) -> Want<'_> {
+        Want { queue: self.queue.as_deref(), guard: self.guard.as_ref() }
     }
 }
 

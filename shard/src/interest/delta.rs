@@ -2,14 +2,31 @@
 //!
 //! A delta is absolute: it says how many members the shard has now, not how many came or went. So
 //! it may be applied twice, and a later delta makes an earlier one of the same kind redundant. What
-//! must hold: deltas of one shard about one pattern and queue group arrive in the order they were
-//! made.
+//! must hold: deltas of one shard about one pattern, queue group and guard arrive in the order
+//! they were made.
 
 use std::sync::Arc;
 
+use crate::authorize::Guard;
 use crate::ids::{AccountId, ShardId};
 
 use super::LocalTarget;
+
+/// For whom a pattern is wanted, and what of it not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Want<'a> {
+    /// The queue group, or `None` for plain subscriptions.
+    pub queue: Option<&'a [u8]>,
+    /// What the subscription is not given although its pattern matches.
+    pub guard: Option<&'a Arc<Guard>>,
+}
+
+impl<'a> From<Option<&'a [u8]>> for Want<'a> {
+    /// Everything.
+    fn from(queue: Option<&'a [u8]>) -> Self {
+        Self { queue, guard: None }
+    }
+}
 
 /// Interest of the sending shard in one pattern, for one queue group or for plain subscribers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,12 +37,14 @@ pub struct Delta {
     pub pattern: Arc<[u8]>,
     /// The queue group, or `None` for plain subscriptions.
     pub queue: Option<Arc<[u8]>>,
+    /// What these subscriptions are not given; those with another guard are told of on their own.
+    pub guard: Option<Arc<Guard>>,
     /// Members the shard has now. Plain subscriptions count as 1 however many there are, because a
     /// message crosses to a shard once.
     pub members: u32,
 }
 
-/// One edit of the interest in one pattern and queue group.
+/// One edit of the interest in one pattern, for one queue group and guard.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
     /// A subscription of this shard begins.

@@ -12,7 +12,7 @@ use hashbrown::hash_table::Entry;
 
 use crate::ids::AccountId;
 
-use super::delta::{Change, Effect};
+use super::delta::{Change, Effect, Want};
 use super::leaf::Leaf;
 use super::shrink;
 
@@ -58,13 +58,13 @@ impl Literals {
         hash: u64,
         account: AccountId,
         pattern: &[u8],
-        queue: Option<&[u8]>,
+        want: Want<'_>,
         change: Change,
     ) -> Effect {
         let same = |known: &Slot| known.is(hash, account, pattern);
         match self.table.entry(hash, same, |known| known.hash) {
             Entry::Occupied(mut entry) => {
-                let effect = entry.get_mut().literal.leaf.apply(queue, change);
+                let effect = entry.get_mut().literal.leaf.apply(want, change);
                 if entry.get().literal.leaf.is_empty() {
                     entry.remove();
                     shrink(&mut self.table, |known| known.hash);
@@ -73,7 +73,7 @@ impl Literals {
             }
             Entry::Vacant(entry) => {
                 let mut leaf = Leaf::default();
-                let effect = leaf.apply(queue, change);
+                let effect = leaf.apply(want, change);
                 if !leaf.is_empty() {
                     let literal = Literal { account, pattern: Box::from(pattern), leaf };
                     entry.insert(Slot { hash, literal: Box::new(literal) });

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use crate::ids::{ShardId, SubId};
 
-use super::leaf::Leaf;
+use super::leaf::{Leaf, Parts};
 use super::queue_group::{Group, GroupMatch};
 
 /// One subscription of this shard, and where its messages go.
@@ -55,17 +55,22 @@ impl MatchSet {
         self.plain.is_empty() && self.remote.is_empty() && self.groups.is_empty()
     }
 
-    /// The union of what `leaves` want.
-    pub(super) fn gather(leaves: &[&Leaf]) -> Self {
-        let mut plain = Vec::with_capacity(leaves.iter().map(|leaf| leaf.plain().len()).sum());
+    /// The union of what `leaves` want, but for what guards keep from them.
+    pub(super) fn of_leaves(leaves: &[&Leaf], subject: &[u8]) -> Self {
+        let mut parts = Parts::new();
+        leaves.iter().for_each(|leaf| leaf.parts(subject, &mut parts));
+        let for_plain = || parts.iter().filter(|part| !part.denial.concerns(None));
+        let mut plain = Vec::with_capacity(for_plain().map(|part| part.members.plain.len()).sum());
         let mut remote: Vec<ShardId> = Vec::new();
-        let mut groups: Vec<(&Rc<[u8]>, &Group)> = Vec::new();
-        for leaf in leaves {
-            plain.extend_from_slice(leaf.plain());
-            remote.extend_from_slice(leaf.remote());
-            groups.extend(leaf.groups());
+        for part in for_plain() {
+            plain.extend_from_slice(part.members.plain.as_slice());
+            remote.extend_from_slice(&part.members.remote);
         }
-        if leaves.len() > 1 {
+        let mut groups: Vec<(&Rc<[u8]>, &Group)> = Vec::new();
+        for part in &parts {
+            groups.extend(part.groups());
+        }
+        if parts.len() > 1 {
             remote.sort_unstable();
             remote.dedup();
             groups.sort_by_key(|(name, _)| *name);

@@ -32,10 +32,10 @@ impl Matcher<'_> {
             // Many subjects, one wildcard pattern: they share the set, which saves building it and
             // the memory of all copies but one. A literal pattern has one subject: nothing to
             // share.
-            (None, [only]) => only.alone(),
+            (None, [only]) => only.alone(subject),
             _ => {
                 found.extend(literal);
-                Rc::new(MatchSet::gather(&found))
+                Rc::new(MatchSet::of_leaves(&found, subject))
             }
         }
     }

@@ -19,8 +19,10 @@
 //! moment. A removed target is in none, since its slots are used again at once. Who keeps a match
 //! set compares [`Interest::epoch`] first.
 //!
-//! What is deliberately absent: connections, permissions, echo, account names, and validation
-//! (patterns come validated).
+//! What is deliberately absent: connections, echo, account names, validation (patterns come
+//! validated), and permissions, but for the [`Guard`](crate::authorize::Guard)s of subscriptions
+//! that are wider than what their holders may have: those are asked when a match set is made, so
+//! that one that is remembered holds only who may have the message.
 
 mod cache;
 mod delta;
@@ -46,7 +48,7 @@ use hashbrown::HashTable;
 use crate::ids::{AccountId, ShardId};
 use crate::limits;
 
-pub use delta::Delta;
+pub use delta::{Delta, Want};
 pub use match_set::{LocalTarget, MatchSet};
 pub use queue_group::{GroupMatch, Pick};
 
@@ -112,58 +114,61 @@ impl Interest {
     /// group has. A target is inserted once: the next subscription has another
     /// [`crate::ids::SubId`].
     #[must_use = "the other shards must hear of it"]
-    pub fn insert(
+    pub fn insert<'a>(
         &mut self,
         account: AccountId,
         pattern: &[u8],
-        queue: Option<&[u8]>,
+        want: impl Into<Want<'a>>,
         target: LocalTarget,
     ) -> Option<Delta> {
+        let want = want.into();
         self.subscriptions += 1;
         self.counters.inserts += 1;
-        let members = self.change(account, pattern, queue, Change::Join(target));
-        members.members.map(|members| delta(account, pattern, queue, members))
+        let members = self.change(account, pattern, want, Change::Join(target));
+        members.members.map(|members| delta(account, pattern, want, members))
     }
 
     /// Removes a subscription of this shard; nothing happens if there is none. From here on no
     /// match has it, so that its slots may be used again. Returns what the other shards must be
     /// told.
     #[must_use = "the other shards must hear of it"]
-    pub fn remove(
+    pub fn remove<'a>(
         &mut self,
         account: AccountId,
         pattern: &[u8],
-        queue: Option<&[u8]>,
+        want: impl Into<Want<'a>>,
         target: LocalTarget,
     ) -> Option<Delta> {
-        let effect = self.change(account, pattern, queue, Change::Leave(target));
+        let want = want.into();
+        let effect = self.change(account, pattern, want, Change::Leave(target));
         if effect.changed {
             self.subscriptions -= 1;
             self.counters.removes += 1;
         }
-        effect.members.map(|members| delta(account, pattern, queue, members))
+        effect.members.map(|members| delta(account, pattern, want, members))
     }
 
     /// Takes in what the shard `from` said.
     pub fn apply(&mut self, from: ShardId, delta: &Delta) {
         debug_assert_ne!(from, self.me, "a shard does not tell itself");
         let change = Change::Elsewhere(from, delta.members);
-        self.change(delta.account, &delta.pattern, delta.queue.as_deref(), change);
+        let want = Want { queue: delta.queue.as_deref(), guard: delta.guard.as_ref() };
+        self.change(delta.account, &delta.pattern, want, change);
     }
 
     fn change(
         &mut self,
         account: AccountId,
         pattern: &[u8],
-        queue: Option<&[u8]>,
+        want: Want<'_>,
         change: Change,
     ) -> delta::Effect {
         let hash = self.hashing.subject(account, pattern);
         let shape = shape(pattern);
         let effect = match shape {
-            Shape::Literal => self.literals.apply(hash, account, pattern, queue, change),
+            Shape::Literal => self.literals.apply(hash, account, pattern, want, change),
             Shape::Wildcard { .. } => {
-                self.wildcards.apply(&self.hashing, account, pattern, queue, change)
+                self.wildcards.apply(&self.hashing, account, pattern, want, change)
             }
         };
         if effect.changed {
@@ -253,8 +258,14 @@ impl Interest {
     }
 }
 
-fn delta(account: AccountId, pattern: &[u8], queue: Option<&[u8]>, members: u32) -> Delta {
-    Delta { account, pattern: Arc::from(pattern), queue: queue.map(Arc::from), members }
+fn delta(account: AccountId, pattern: &[u8], want: Want<'_>, members: u32) -> Delta {
+    Delta {
+        account,
+        pattern: Arc::from(pattern),
+        queue: want.queue.map(Arc::from),
+        guard: want.guard.cloned(),
+        members,
+    }
 }
 
 /// Gives back the memory of a table that was once much larger. Amortised constant per removal.

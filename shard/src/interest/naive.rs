@@ -1,16 +1,18 @@
 //! The index as a list that is scanned: slow, and obviously right.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::authorize::{Guard, may_deliver};
 use crate::ids::{AccountId, ShardId};
 
-use super::{Delta, LocalTarget, MatchSet};
+use super::{Delta, LocalTarget, MatchSet, Want};
 
-/// Name of a queue group, or none.
-type Queue = Option<Vec<u8>>;
+/// Name of a queue group, or none; and what keeps messages from its members, if anything.
+type Part = (Option<Vec<u8>>, Option<Arc<Guard>>);
 
 /// What it takes to remove a local subscription.
-type Local = (AccountId, Vec<u8>, Queue, LocalTarget);
+type Local = (AccountId, Vec<u8>, Part, LocalTarget);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Owner {
@@ -22,7 +24,7 @@ enum Owner {
 struct Subscription {
     account: AccountId,
     pattern: Vec<u8>,
-    queue: Queue,
+    part: Part,
     owner: Owner,
 }
 
@@ -47,12 +49,12 @@ struct Members {
 
 impl Naive {
     /// How many members the shard has now, as a delta would say it.
-    fn members(&self, account: AccountId, pattern: &[u8], queue: &Queue) -> u32 {
+    fn members(&self, account: AccountId, pattern: &[u8], part: &Part) -> u32 {
         let count = self.0.iter().filter(|known| {
-            known.is(account, pattern, queue) && matches!(known.owner, Owner::Here(_))
+            known.is(account, pattern, part) && matches!(known.owner, Owner::Here(_))
         });
         let count = u32::try_from(count.count()).expect("few");
-        if queue.is_none() { count.min(1) } else { count }
+        if part.0.is_none() { count.min(1) } else { count }
     }
 
     /// Adds a local subscription; says what the other shards must hear, as a number of members.
@@ -60,14 +62,13 @@ impl Naive {
         &mut self,
         account: AccountId,
         pattern: &[u8],
-        queue: Option<&[u8]>,
+        want: Want<'_>,
         target: LocalTarget,
     ) -> Option<u32> {
-        let queue = queue.map(<[u8]>::to_vec);
+        let part = part(want);
         let owner = Owner::Here(target);
-        let added =
-            Subscription { account, pattern: pattern.to_vec(), queue: queue.clone(), owner };
-        self.change(account, pattern, &queue, |all| all.push(added))
+        let added = Subscription { account, pattern: pattern.to_vec(), part: part.clone(), owner };
+        self.change(account, pattern, &part, |all| all.push(added))
     }
 
     /// Removes a local subscription; says what the other shards must hear.
@@ -75,12 +76,12 @@ impl Naive {
         &mut self,
         account: AccountId,
         pattern: &[u8],
-        queue: Option<&[u8]>,
+        want: Want<'_>,
         target: LocalTarget,
     ) -> Option<u32> {
-        let (queue, owner) = (queue.map(<[u8]>::to_vec), Owner::Here(target));
-        self.change(account, pattern, &queue, |all| {
-            all.retain(|known| !(known.is(account, pattern, &queue) && known.owner == owner));
+        let (part, owner) = (part(want), Owner::Here(target));
+        self.change(account, pattern, &part, |all| {
+            all.retain(|known| !(known.is(account, pattern, &part) && known.owner == owner));
         })
     }
 
@@ -89,25 +90,26 @@ impl Naive {
         &mut self,
         account: AccountId,
         pattern: &[u8],
-        queue: &Queue,
+        part: &Part,
         change: impl FnOnce(&mut Vec<Subscription>),
     ) -> Option<u32> {
-        let before = self.members(account, pattern, queue);
+        let before = self.members(account, pattern, part);
         change(&mut self.0);
-        let after = self.members(account, pattern, queue);
+        let after = self.members(account, pattern, part);
         (before != after).then_some(after)
     }
 
     pub(super) fn apply(&mut self, from: ShardId, delta: &Delta) {
-        let queue = delta.queue.as_deref().map(<[u8]>::to_vec);
+        let want = Want { queue: delta.queue.as_deref(), guard: delta.guard.as_ref() };
+        let part = part(want);
         self.0.retain(|known| {
-            !(known.is(delta.account, &delta.pattern, &queue)
+            !(known.is(delta.account, &delta.pattern, &part)
                 && matches!(known.owner, Owner::Elsewhere(shard, _) if shard == from))
         });
         if delta.members > 0 {
             let (account, pattern) = (delta.account, delta.pattern.to_vec());
             let owner = Owner::Elsewhere(from, delta.members);
-            self.0.push(Subscription { account, pattern, queue, owner });
+            self.0.push(Subscription { account, pattern, part, owner });
         }
     }
 
@@ -117,7 +119,11 @@ impl Naive {
             if known.account != account || !matches_pattern(&known.pattern, subject) {
                 continue;
             }
-            match (&known.queue, &known.owner) {
+            let (queue, guard) = &known.part;
+            if !may_deliver(guard.as_deref(), subject, queue.as_deref()) {
+                continue;
+            }
+            match (queue, &known.owner) {
                 (None, Owner::Here(target)) => found.plain.push(slots(target)),
                 (None, Owner::Elsewhere(shard, _)) => {
                     found.remote.insert(*shard);
@@ -142,7 +148,7 @@ impl Naive {
             .iter()
             .filter_map(|known| match known.owner {
                 Owner::Here(target) => {
-                    Some((known.account, known.pattern.clone(), known.queue.clone(), target))
+                    Some((known.account, known.pattern.clone(), known.part.clone(), target))
                 }
                 Owner::Elsewhere(..) => None,
             })
@@ -160,9 +166,13 @@ impl Naive {
 }
 
 impl Subscription {
-    fn is(&self, account: AccountId, pattern: &[u8], queue: &Queue) -> bool {
-        self.account == account && self.pattern == pattern && self.queue == *queue
+    fn is(&self, account: AccountId, pattern: &[u8], part: &Part) -> bool {
+        self.account == account && self.pattern == pattern && self.part == *part
     }
+}
+
+fn part(want: Want<'_>) -> Part {
+    (want.queue.map(<[u8]>::to_vec), want.guard.cloned())
 }
 
 impl Receivers {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::authorize::{Guard, Lists, Permissions, Rules, Subscribing};
 use crate::ids::{AccountId, ShardId, SubId};
 
 use super::naive::{Naive, Receivers};
-use super::{Delta, GroupMatch, Interest, LocalTarget, MatchSet, Pick};
+use super::{Delta, GroupMatch, Interest, LocalTarget, MatchSet, Pick, Want};
 
 const ACCOUNT: AccountId = AccountId::GLOBAL;
 
@@ -77,12 +78,12 @@ fn all_short_subjects_and_patterns_agree_with_the_scan() {
     };
     for (slot, pattern) in (0..).zip(&patterns) {
         assert_eq!(insert(&mut interest, pattern, None, slot), Some(1));
-        naive.insert(ACCOUNT, pattern.as_bytes(), None, target(slot));
+        naive.insert(ACCOUNT, pattern.as_bytes(), Want::default(), target(slot));
         agree(&mut interest, &naive, pattern);
     }
     for (slot, pattern) in (0..).zip(&patterns) {
         assert_eq!(remove(&mut interest, pattern, None, slot), Some(0));
-        naive.remove(ACCOUNT, pattern.as_bytes(), None, target(slot));
+        naive.remove(ACCOUNT, pattern.as_bytes(), Want::default(), target(slot));
         agree(&mut interest, &naive, pattern);
     }
     assert_eq!((interest.patterns(), interest.nodes()), (0, 0));
@@ -90,28 +91,50 @@ fn all_short_subjects_and_patterns_agree_with_the_scan() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Insert { account: u32, pattern: usize, queue: Option<u8>, slot: u32 },
+    Insert { account: u32, pattern: usize, queue: Option<u8>, guard: u8, slot: u32 },
     Remove { number: usize },
-    RemoveUnknown { account: u32, pattern: usize, queue: Option<u8> },
-    Apply { from: u16, account: u32, pattern: usize, queue: Option<u8>, members: u32 },
+    RemoveUnknown { account: u32, pattern: usize, queue: Option<u8>, guard: u8 },
+    Apply { from: u16, account: u32, pattern: usize, queue: Option<u8>, guard: u8, members: u32 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let queue = || prop_oneof![Just(None), Just(Some(b'q')), Just(Some(b'r'))];
+    let pattern = any::<usize>;
+    let guard = || 0..=GUARDS;
     prop_oneof![
-        4 => (0..3_u32, any::<usize>(), queue(), 0..1_000_000_u32).prop_map(
-            |(account, pattern, queue, slot)| Step::Insert { account, pattern, queue, slot }
+        4 => (0..3_u32, pattern(), queue(), guard(), 0..1_000_000_u32).prop_map(
+            |(account, pattern, queue, guard, slot)| Step::Insert {
+                account, pattern, queue, guard, slot
+            }
         ),
         3 => any::<usize>().prop_map(|number| Step::Remove { number }),
-        1 => (0..3_u32, any::<usize>(), queue()).prop_map(
-            |(account, pattern, queue)| Step::RemoveUnknown { account, pattern, queue }
+        1 => (0..3_u32, pattern(), queue(), guard()).prop_map(
+            |(account, pattern, queue, guard)| Step::RemoveUnknown {
+                account, pattern, queue, guard
+            }
         ),
-        3 => (1..5_u16, 0..3_u32, any::<usize>(), queue(), 0..4_u32).prop_map(
-            |(from, account, pattern, queue, members)| Step::Apply {
-                from, account, pattern, queue, members
+        3 => (1..5_u16, 0..3_u32, pattern(), queue(), guard(), 0..4_u32).prop_map(
+            |(from, account, pattern, queue, guard, members)| Step::Apply {
+                from, account, pattern, queue, guard, members
             }
         ),
     ]
+}
+
+const GUARDS: u8 = 3;
+
+/// What keeps subscriptions from some of what they match.
+fn guards() -> [Arc<Guard>; GUARDS as usize] {
+    [&["a.b*"][..], &["a q", "b*.*"], &["a", "*.> r", "b*.b* q"]].map(|deny| {
+        let deny = deny.iter().map(ToString::to_string).collect();
+        let subscribe = Lists { allow: None, deny };
+        let rules = Rules { subscribe, ..Rules::default() };
+        let permissions = Permissions::new(rules).expect("rules are patterns");
+        match permissions.may_subscribe(b">", None) {
+            Subscribing::Allowed(Some(guard)) => guard,
+            other => panic!("everything is wider than what is denied: {other:?}"),
+        }
+    })
 }
 
 /// An index, the scan it must agree with, and the alphabet both are exercised with.
@@ -120,6 +143,7 @@ struct Pair {
     naive: Naive,
     patterns: Vec<String>,
     subjects: Vec<String>,
+    guards: [Arc<Guard>; GUARDS as usize],
 }
 
 impl Pair {
@@ -129,6 +153,7 @@ impl Pair {
             naive: Naive::default(),
             patterns: valid_patterns(&["a", "b*", "*", ">"], 3),
             subjects: sequences(&["a", "b*", "*"], 3),
+            guards: guards(),
         }
     }
 
@@ -136,35 +161,44 @@ impl Pair {
         self.patterns[number % self.patterns.len()].clone().into_bytes()
     }
 
+    /// None for number 0.
+    fn guard(&self, number: u8) -> Option<Arc<Guard>> {
+        self.guards.get(usize::from(number).checked_sub(1)?).cloned()
+    }
+
     fn perform(&mut self, step: &Step) {
         let (told, expected) = match *step {
-            Step::Insert { account, pattern, queue, slot } => {
+            Step::Insert { account, pattern, queue, guard, slot } => {
                 let (account, pattern) = (AccountId::new(account), self.pattern(pattern));
-                let queue = queue.as_ref().map(std::slice::from_ref);
+                let (queue, guard) = (queue.as_ref().map(std::slice::from_ref), self.guard(guard));
+                let want = Want { queue, guard: guard.as_ref() };
                 (
-                    self.interest.insert(account, &pattern, queue, target(slot)),
-                    self.naive.insert(account, &pattern, queue, target(slot)),
+                    self.interest.insert(account, &pattern, want, target(slot)),
+                    self.naive.insert(account, &pattern, want, target(slot)),
                 )
             }
             Step::Remove { number } => {
-                let Some((account, pattern, queue, target)) = self.naive.local(number) else {
+                let Some((account, pattern, part, target)) = self.naive.local(number) else {
                     return;
                 };
+                let want = Want { queue: part.0.as_deref(), guard: part.1.as_ref() };
                 (
-                    self.interest.remove(account, &pattern, queue.as_deref(), target),
-                    self.naive.remove(account, &pattern, queue.as_deref(), target),
+                    self.interest.remove(account, &pattern, want, target),
+                    self.naive.remove(account, &pattern, want, target),
                 )
             }
-            Step::RemoveUnknown { account, pattern, queue } => {
+            Step::RemoveUnknown { account, pattern, queue, guard } => {
                 let (account, pattern) = (AccountId::new(account), self.pattern(pattern));
-                let queue = queue.as_ref().map(std::slice::from_ref);
-                (self.interest.remove(account, &pattern, queue, target(u32::MAX)), None)
+                let (queue, guard) = (queue.as_ref().map(std::slice::from_ref), self.guard(guard));
+                let want = Want { queue, guard: guard.as_ref() };
+                (self.interest.remove(account, &pattern, want, target(u32::MAX)), None)
             }
-            Step::Apply { from, account, pattern, queue, members } => {
+            Step::Apply { from, account, pattern, queue, guard, members } => {
                 let delta = Delta {
                     account: AccountId::new(account),
                     pattern: Arc::from(self.pattern(pattern)),
                     queue: queue.map(|name| Arc::from([name].as_slice())),
+                    guard: self.guard(guard),
                     members,
                 };
                 self.interest.apply(shard(from), &delta);
@@ -333,7 +367,7 @@ fn a_queue_group_is_one_across_patterns_and_shards() {
     for (pattern, members) in [("foo.bar", 2), ("foo.>", 3)] {
         let pattern = Arc::from(pattern.as_bytes());
         let queue = Some(Arc::from(b"q".as_slice()));
-        interest.apply(shard(1), &Delta { account: ACCOUNT, pattern, queue, members });
+        interest.apply(shard(1), &Delta { account: ACCOUNT, pattern, queue, guard: None, members });
     }
     let set = interest.matches(ACCOUNT, b"foo.bar");
     let names: Vec<&[u8]> = set.groups.iter().map(|group| &*group.name).collect();
@@ -397,7 +431,8 @@ fn telling_the_same_twice_changes_nothing() {
     let mut interest = Interest::new(ShardId::FIRST, 1);
     let pattern: Arc<[u8]> = Arc::from(b"foo".as_slice());
     for queue in [None, Some(Arc::from(b"q".as_slice()))] {
-        let mut delta = Delta { account: ACCOUNT, pattern: pattern.clone(), queue, members: 1 };
+        let mut delta =
+            Delta { account: ACCOUNT, pattern: pattern.clone(), queue, guard: None, members: 1 };
         interest.apply(shard(1), &delta);
         let epoch = interest.epoch();
         interest.apply(shard(1), &delta);

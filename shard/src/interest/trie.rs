@@ -22,7 +22,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::ids::AccountId;
 
-use super::delta::{Change, Effect};
+use super::delta::{Change, Effect, Want};
 use super::hashing::Hashing;
 use super::leaf::Leaf;
 use super::shrink;
@@ -143,7 +143,7 @@ impl Trie {
         hashing: &Hashing,
         account: AccountId,
         pattern: &[u8],
-        queue: Option<&[u8]>,
+        want: Want<'_>,
         change: Change,
     ) -> Effect {
         let root = self.root(account);
@@ -170,7 +170,7 @@ impl Trie {
         let place = if rest { &mut node.rest } else { &mut node.leaf };
         let known = place.is_some();
         let leaf = place.get_or_insert_default();
-        let effect = leaf.apply(queue, change);
+        let effect = leaf.apply(want, change);
         let wanted = !leaf.is_empty();
         if !wanted {
             *place = None;

@@ -61,6 +61,7 @@ impl ClientSession {
                 account,
                 account_name: self.grant.account_name.clone(),
                 user: self.grant.user.clone(),
+                permissions: self.grant.permissions.clone(),
                 subject: publish.subject.into(),
                 reply: publish.reply.into(),
                 body: body.into(),

@@ -90,6 +90,8 @@ pub struct ClientSession {
     /// What its account makes of the subjects it publishes to, if anything, and of the last one.
     pub(super) mappings: Option<Arc<Mappings>>,
     pub(super) mapped: Mapped,
+    /// The rules of its client allow publishing to the subject that `memo` remembers.
+    pub(super) memo_allowed: bool,
     pub(super) keepalive: Keepalive,
     pub(super) label: Arc<ClientLabel>,
     pub(super) in_msgs: u64,
@@ -148,6 +150,7 @@ impl ClientSession {
             memo: Memo::default(),
             mappings: exchange.options.accounts.mappings(AccountId::GLOBAL).cloned(),
             mapped: Mapped::default(),
+            memo_allowed: false,
             keepalive: Keepalive::new(now),
             label: Arc::new(label),
             in_msgs: 0,

@@ -163,7 +163,8 @@ impl ClientSession {
             self.drop_subscriptions(exchange);
         }
         exchange.set_account(self.conn, grant.account);
-        self.grant = grant;
+        self.forget_replies(exchange);
+        self.adopt(exchange, grant);
         self.take_terms(exchange);
         let first = self.phase == Phase::Greeted;
         if first {
@@ -260,7 +261,7 @@ impl ClientSession {
             // It comes back, and finds itself where it belongs.
             return Flow::Close(CloseReason::ClientClosed);
         }
-        self.grant = *grant;
+        self.adopt(exchange, *grant);
         self.relabel();
         Flow::Next
     }

@@ -9,6 +9,7 @@
 //! | [`publish`] | PUB and HPUB up to the door of `delivery` |
 //! | [`ask`] | requests to the server that any client may make |
 //! | [`subscribe`] | SUB and UNSUB |
+//! | [`permit`] | what the client may do, and what becomes of its subscriptions when that changes |
 //! | [`keepalive`] | PING, PONG, round trip, stale connections |
 //! | [`trace`] | operations as log lines |
 //!
@@ -22,6 +23,7 @@ mod handshake;
 mod internal;
 mod judgement;
 mod keepalive;
+mod permit;
 mod publish;
 mod subscribe;
 mod trace;

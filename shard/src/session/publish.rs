@@ -10,6 +10,7 @@ use crate::wire::client::Publish;
 use crate::wire::encode;
 
 use super::client::{ClientSession, Flow, Halt};
+use super::permit::Standing;
 
 /// Whether a name may be one of those that mean something to the server.
 #[inline]
@@ -70,15 +71,25 @@ impl ClientSession {
         publish: &Publish<'_>,
         impossible: bool,
     ) -> Flow {
+        let standing = self.standing(exchange, now, publish.subject);
+        if standing == Standing::Denied {
+            return self.refuse_publish(exchange, publish, impossible);
+        }
         if (is_special(publish.subject) || is_special(publish.reply))
             && let Some(flow) = self.special(exchange, now, publish, impossible)
         {
+            if standing == Standing::Answering {
+                self.spend(exchange, publish.subject);
+            }
             return flow;
         }
         let set = match exchange.route(&mut self.memo, self.grant.account, publish.subject) {
             Ok(set) => set,
             Err(full) => return Flow::Retry(Halt::Lane(full)),
         };
+        if standing != Standing::Free {
+            self.published(exchange, standing, publish.subject);
+        }
         self.count(exchange, publish);
         self.warn_if(exchange, impossible);
         if self.connect.verbose {
@@ -116,6 +127,18 @@ impl ClientSession {
             self.expire_own(exchange, expired);
         }
         Flow::Next
+    }
+
+    #[cold]
+    fn refuse_publish(
+        &mut self,
+        exchange: &mut Exchange,
+        publish: &Publish<'_>,
+        impossible: bool,
+    ) -> Flow {
+        self.count(exchange, publish);
+        self.warn_if(exchange, impossible);
+        self.violated(exchange, Violation::PublishTo(publish.subject.into()))
     }
 
     /// Requests to the server, and names that only the server itself may use.

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use crate::authorize::Subscribing;
 use crate::engine::{Exchange, Subscription};
-use crate::error::Violation;
+use crate::error::{Named, Violation};
+use crate::interest::Want;
 use crate::subject;
 use crate::wire::encode;
 
@@ -26,16 +28,20 @@ impl ClientSession {
         if !exchange.may_change_interest() {
             return Flow::Retry(Halt::Control);
         }
-        if queue == Some(SYSTEM_QUEUE) {
-            let violation = Violation::SubscribeTo(pattern.into(), queue.map(Into::into));
-            return self.violated(exchange, violation);
-        }
+        let guard = match self.may_subscribe(pattern, queue) {
+            Subscribing::Allowed(guard) if queue != Some(SYSTEM_QUEUE) => guard,
+            _ => {
+                let named = Named::new(pattern, queue, sid);
+                return self.violated(exchange, Violation::SubscribeTo(named));
+            }
+        };
         let limits = &exchange.options.limits;
         let within = |most: Option<usize>, count: usize| {
             self.internal || most.is_none_or(|most| count <= most)
         };
         if !within(limits.subscription_tokens, subject::token_count(pattern)) {
-            return self.violated(exchange, Violation::TooManyTokens(pattern.into()));
+            let named = Named::new(pattern, queue, sid);
+            return self.violated(exchange, Violation::TooManyTokens(named));
         }
         if !within(limits.subscriptions, self.subscriptions.len() + 1) {
             return self.violated(exchange, Violation::MaxSubscriptions);
@@ -44,7 +50,7 @@ impl ClientSession {
             if !subject::is_valid_pattern(pattern) {
                 return self.violated(exchange, Violation::InvalidSubject);
             }
-            self.register(exchange, pattern, queue, sid);
+            self.register(exchange, Want { queue, guard: guard.as_ref() }, pattern, sid);
         }
         if self.connect.verbose {
             self.tell(exchange, encode::OK);
@@ -52,13 +58,7 @@ impl ClientSession {
         Flow::Next
     }
 
-    fn register(
-        &mut self,
-        exchange: &mut Exchange,
-        pattern: &[u8],
-        queue: Option<&[u8]>,
-        sid: &[u8],
-    ) {
+    fn register(&mut self, exchange: &mut Exchange, want: Want<'_>, pattern: &[u8], sid: &[u8]) {
         let mut shown = Sid::from_slice(sid);
         shown.push(b' ');
         let id = exchange.subscribe(Subscription {
@@ -68,7 +68,8 @@ impl ClientSession {
             max: 0,
             account: self.grant.account,
             pattern: Arc::from(pattern),
-            queue: queue.map(Arc::from),
+            queue: want.queue.map(Arc::from),
+            guard: want.guard.cloned(),
         });
         self.subscriptions.insert(Sid::from_slice(sid), id);
         self.changes += 1;

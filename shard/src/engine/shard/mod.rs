@@ -229,6 +229,7 @@ impl Shard {
 
     /// Returns how many bytes of the batch are left.
     fn on_batch(&mut self, now: Now, from: ShardId, batch: &Batch) -> usize {
+        self.exchange.outlets.now = now;
         let mut frames = batch.frames(self.taken_done);
         for frame in frames.by_ref() {
             let Some(memo) = self.memos.get_mut(from.index()) else { continue };
@@ -351,6 +352,7 @@ impl Shard {
             return;
         }
         let Some(session) = &mut seat.session else { return };
+        self.exchange.outlets.now = now;
         let flow = act(session, &mut self.exchange);
         if let Some(reading) = session.reading_changed() {
             let command = if reading { Command::Resume(conn) } else { Command::Pause(conn) };

@@ -4,6 +4,7 @@
 mod internal;
 mod judging;
 mod options;
+mod permissions;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -48,7 +48,7 @@ impl Scene {
         self.shard.on_options(self.now, Arc::new(options));
     }
 
-    fn user(&mut self, name: &str) -> ConnId {
+    pub(super) fn user(&mut self, name: &str) -> ConnId {
         let conn = self.open();
         self.says(conn, &format!("CONNECT {{\"verbose\":false,\"user\":\"{name}\"}}\r\n"));
         self.hears(conn);
