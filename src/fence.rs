@@ -24,6 +24,8 @@ pub struct Writable {
     pub pid: Option<PathBuf>,
     /// The folder of the ports file.
     pub ports: Option<PathBuf>,
+    /// The folder of claims about accounts.
+    pub jwts: Option<PathBuf>,
 }
 
 /// How it went.
@@ -92,7 +94,8 @@ fn places(writable: &Writable) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
         }
         places.extend(target.map(|target| (target, write)));
     }
-    places.extend(writable.ports.iter().map(|folder| (folder.clone(), files())));
+    let folders = writable.ports.iter().chain(&writable.jwts);
+    places.extend(folders.map(|folder| (folder.clone(), files())));
     places
 }
 

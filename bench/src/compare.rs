@@ -13,7 +13,6 @@ use crate::affinity::Pinning;
 use crate::check::CheckFailure;
 use crate::interrupt;
 use crate::load::{self, Sample, Timing};
-use crate::nats_cli::NatsCli;
 use crate::scenario::Scenario;
 use crate::target::Target;
 
@@ -34,8 +33,6 @@ pub(crate) struct Run {
 pub(crate) struct VoidRun {
     pub(crate) scenario: String,
     pub(crate) target: String,
-    #[serde(default)]
-    pub(crate) shards: Option<u32>,
     pub(crate) round: u32,
     pub(crate) failure: String,
 }
@@ -47,28 +44,20 @@ pub(crate) struct Comparison {
     pub(crate) void: Vec<VoidRun>,
 }
 
-/// How a comparison goes.
-#[derive(Debug)]
-pub(crate) struct Method<'a> {
-    pub(crate) rounds: u32,
-    pub(crate) timing: Timing,
-    pub(crate) pinning: &'a Pinning,
-    /// The load generator if it is not our own.
-    pub(crate) cli: Option<&'a NatsCli>,
-}
-
 /// Compares; an error is a fault of the set-up, not of a server.
 pub(crate) fn compare(
     scenarios: &[Scenario],
     targets: &[Target],
-    method: &Method<'_>,
+    rounds: u32,
+    timing: Timing,
+    pinning: &Pinning,
     mut after_scenario: impl FnMut(&Scenario, &Comparison),
 ) -> Result<Comparison> {
     let mut comparison = Comparison::default();
     for scenario in scenarios {
-        for round in 0..method.rounds {
+        for round in 0..rounds {
             for target in rotated(targets, round) {
-                let outcome = run_once(scenario, target, method);
+                let outcome = run_once(scenario, target, timing, pinning);
                 interrupt::check()?;
                 progress(scenario, target, round, &outcome);
                 let shards = target.shards;
@@ -79,7 +68,7 @@ pub(crate) fn compare(
                     }
                     Err(error) if error.is::<CheckFailure>() => {
                         let failure = format!("{error:#}");
-                        comparison.void.push(VoidRun { scenario, target, shards, round, failure });
+                        comparison.void.push(VoidRun { scenario, target, round, failure });
                     }
                     Err(error) => return Err(error),
                 }
@@ -96,16 +85,16 @@ fn rotated(targets: &[Target], round: u32) -> impl Iterator<Item = &Target> {
     targets.iter().cycle().skip(start).take(targets.len())
 }
 
-fn run_once(scenario: &Scenario, target: &Target, method: &Method<'_>) -> Result<Sample> {
+fn run_once(
+    scenario: &Scenario,
+    target: &Target,
+    timing: Timing,
+    pinning: &Pinning,
+) -> Result<Sample> {
     interrupt::check()?;
-    let Method { timing, pinning, cli, .. } = method;
-    let monitored = scenario.beside.scrapes_per_second > 0 || cli.is_some();
+    let monitored = scenario.beside.scrapes_per_second > 0;
     let server = target.start(pinning, scenario.setup.as_ref(), monitored)?;
-    let sample = match cli {
-        Some(cli) => cli.run(scenario, &server, *timing),
-        None => load::run(scenario, &server, pinning, *timing),
-    };
-    sample.inspect_err(|_| {
+    load::run(scenario, &server, pinning, timing).inspect_err(|_| {
         let log = server.log_tail();
         writeln!(stderr(), "{}: end of its log:\n{log}", target.name).ok();
     })

@@ -7,8 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -29,8 +28,6 @@ use crate::scenario::Setup;
 /// How long a server may take until its port is known.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const START_POLL: Duration = Duration::from_millis(5);
-/// Longest INFO that is read.
-const GREETING_LEN_MAX: u64 = 64 * 1_024;
 /// How much of a server's log a failure shows.
 const LOG_TAIL_LEN: usize = 2_000;
 /// Only these targets understand `--shards`.
@@ -82,11 +79,6 @@ impl Target {
         name.starts_with(SHARDED)
     }
 
-    /// Its name without the number of shards.
-    pub(crate) fn base_name(&self) -> &str {
-        base_name(&self.name)
-    }
-
     /// One target for each number of shards if this server is ours, else itself. Of several, each
     /// has a CPU per shard, the first ones of `cpus`: fewer shards must not profit from more cores.
     pub(crate) fn with_shards(self, counts: &[u32], cpus: Option<&CpuList>) -> Vec<Self> {
@@ -114,22 +106,6 @@ impl Target {
             |output| String::from_utf8_lossy(&output.stdout).into_owned(),
         );
         text.lines().next().unwrap_or("no answer to -v").to_owned()
-    }
-
-    /// What a server says of its language in INFO: `go1.19.8`.
-    pub(crate) fn runtime(&self, pinning: &Pinning) -> Result<String> {
-        #[derive(Deserialize)]
-        struct Info {
-            go: String,
-        }
-        let server = self.start(pinning, None, false)?;
-        let addr = address(&server.ports.nats, "nats://").context("a client port")?;
-        let stream = TcpStream::connect(addr)?;
-        stream.set_read_timeout(Some(START_TIMEOUT))?;
-        let mut line = String::new();
-        BufReader::new(stream.take(GREETING_LEN_MAX)).read_line(&mut line)?;
-        let info: Info = serde_json::from_str(line.strip_prefix("INFO ").context("INFO")?)?;
-        Ok(info.go)
     }
 
     /// Starts a server, with its monitoring port open if `monitored`, and waits until it listens.
@@ -177,11 +153,6 @@ impl Target {
         })?;
         Ok(server)
     }
-}
-
-/// `ringbus/2` and `ringbus/1` are the same program.
-pub(crate) fn base_name(target: &str) -> &str {
-    target.split('/').next().unwrap_or(target)
 }
 
 /// A running server; it is killed when this goes away.

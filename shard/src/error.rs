@@ -51,6 +51,14 @@ pub enum Violation {
     Authorization,
     /// No CONNECT in time on a server that asks for credentials.
     AuthTimeout,
+    /// Its credentials hold no more.
+    UserExpired,
+    /// Those of its account hold no more.
+    AccountExpired,
+    /// Its account took its credentials back.
+    Revoked,
+    /// Who vouched for it may do so no more. The client is told nothing.
+    SignerGone,
     /// CONNECT with a protocol other than 0 or 1.
     ClientProtocol,
     /// CONNECT with `no_responders` but without `headers`.
@@ -84,12 +92,15 @@ impl Violation {
     #[must_use]
     pub fn text(&self) -> Option<String> {
         let fixed = match self {
-            Self::Malformed | Self::Headers | Self::PeerError => return None,
+            Self::Malformed | Self::Headers | Self::PeerError | Self::SignerGone => return None,
             Self::UnknownOperation => "Unknown Protocol Operation",
             Self::ControlLine => "maximum control line exceeded",
             Self::MaxPayload => "Maximum Payload Violation",
             Self::Authorization => "Authorization Violation",
             Self::AuthTimeout => "Authentication Timeout",
+            Self::UserExpired => "User Authentication Expired",
+            Self::AccountExpired => "Account Authentication Expired",
+            Self::Revoked => "User Authentication Revoked",
             Self::ClientProtocol => "invalid client protocol",
             Self::NoRespondersWithoutHeaders => "no responders requires headers support",
             Self::MaxConnections => "maximum connections exceeded",
@@ -132,7 +143,9 @@ impl Violation {
             }
             Self::ControlLine => CloseReason::MaxControlLine,
             Self::MaxPayload => CloseReason::MaxPayload,
-            Self::Authorization => CloseReason::AuthenticationFailure,
+            Self::Authorization | Self::SignerGone => CloseReason::AuthenticationFailure,
+            Self::UserExpired | Self::AccountExpired => CloseReason::AuthenticationExpired,
+            Self::Revoked => CloseReason::Revoked,
             Self::AuthTimeout => CloseReason::AuthenticationTimeout,
             Self::ClientProtocol => CloseReason::BadClientProtocol,
             Self::NoRespondersWithoutHeaders => CloseReason::NoRespondersRequiresHeaders,
@@ -188,6 +201,10 @@ pub enum CloseReason {
     NoRespondersRequiresHeaders,
     /// An operator sent it away.
     Kicked,
+    /// Credentials hold no more.
+    AuthenticationExpired,
+    /// Credentials were taken back.
+    Revoked,
 }
 
 impl CloseReason {
@@ -225,6 +242,8 @@ impl fmt::Display for CloseReason {
             Self::ServerShutdown => "Server Shutdown",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             Self::Kicked => "Kicked",
+            Self::AuthenticationExpired => "Authentication Expired",
+            Self::Revoked => "Credentials Revoked",
         })
     }
 }

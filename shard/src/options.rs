@@ -4,9 +4,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::account::Accounts;
 use crate::authorize::Permissions;
+use crate::error::Violation;
 use crate::ids::{AccountId, ClientId};
 use crate::limits::Limits;
 use crate::wire::connect::ConnectOptions;
@@ -226,6 +228,23 @@ impl Proof {
     }
 }
 
+/// What a client that was let in stands on, where that may change while it is connected.
+pub trait Standing: fmt::Debug + Send + Sync {
+    /// Whether it still does. Asked on the shard: it must not block.
+    fn review(&self) -> Review;
+}
+
+/// Whether a client may stay.
+#[derive(Debug)]
+pub enum Review {
+    /// Nothing changed.
+    Holds,
+    /// It may, as something else in the same account.
+    Changed(Box<Grant>),
+    /// It may not, and is told why.
+    Over(Violation),
+}
+
 /// What an authenticated client is.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -239,6 +258,10 @@ pub struct Grant {
     pub proof: Option<Proof>,
     /// What it may do; `None` if it may do everything.
     pub permissions: Option<Arc<Permissions>>,
+    /// How long it may stay; for ever if that is not said.
+    pub stays: Option<Duration>,
+    /// What it stands on, if that may change while it is connected.
+    pub standing: Option<Arc<dyn Standing>>,
 }
 
 impl Default for Grant {
@@ -249,6 +272,8 @@ impl Default for Grant {
             user: None,
             proof: None,
             permissions: None,
+            stays: None,
+            standing: None,
         }
     }
 }

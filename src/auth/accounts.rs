@@ -5,7 +5,7 @@
 //! exist: so a name keeps its number, and a number its name, for the life of the process.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::BASE32_NOPAD;
 use ringbus_shard::ids::AccountId;
@@ -25,14 +25,20 @@ pub struct Account {
     pub id: AccountId,
 }
 
-/// All accounts that this process has ever had.
-///
-/// Invariant: the account at an index has that index as its number; nothing is ever removed.
+/// All accounts that this process has ever had. Clones have the same: accounts that somebody signed
+/// enter when they are heard of, on whatever thread that is.
 #[derive(Clone, Debug)]
 pub struct Accounts {
+    table: Arc<Mutex<Table>>,
+    system: Arc<str>,
+    guest: Arc<str>,
+}
+
+/// Invariant: the account at an index has that index as its number; nothing is ever removed.
+#[derive(Debug, Default)]
+struct Table {
     names: Vec<Arc<str>>,
     ids: HashMap<Arc<str>, AccountId>,
-    guest: Arc<str>,
 }
 
 impl Accounts {
@@ -43,34 +49,36 @@ impl Accounts {
         // Without random numbers it is still a name, and one that nobody can log in with.
         let _ = getrandom::fill(&mut suffix);
         let guest = format!("nats-{}", BASE32_NOPAD.encode(&suffix)).into();
-        let mut accounts = Self { names: Vec::new(), ids: HashMap::new(), guest };
+        let accounts = Self { table: Arc::default(), system: system.into(), guest };
         let ids = [GLOBAL, system].map(|name| accounts.enter(name).id);
         debug_assert_eq!(ids, [AccountId::GLOBAL, AccountId::SYSTEM]);
         accounts
     }
 
     /// The account with this name, which gets the next number if it is new.
-    pub fn enter(&mut self, name: &str) -> Account {
-        if let Some((name, id)) = self.ids.get_key_value(name) {
+    pub fn enter(&self, name: &str) -> Account {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((name, id)) = table.ids.get_key_value(name) {
             return Account { name: Arc::clone(name), id: *id };
         }
-        let index = u32::try_from(self.names.len()).expect("memory ends before the numbers do");
+        let index = u32::try_from(table.names.len()).expect("memory ends before the numbers do");
         let (name, id) = (Arc::<str>::from(name), AccountId::new(index));
-        self.names.push(Arc::clone(&name));
-        self.ids.insert(Arc::clone(&name), id);
+        table.names.push(Arc::clone(&name));
+        table.ids.insert(Arc::clone(&name), id);
         Account { name, id }
     }
 
     /// The number of that account, if there ever was one.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<AccountId> {
-        self.ids.get(name).copied()
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.ids.get(name).copied()
     }
 
     /// What the system account is called.
     #[must_use]
-    pub fn system(&self) -> &Arc<str> {
-        self.names.get(AccountId::SYSTEM.index()).expect("it was entered first")
+    pub const fn system(&self) -> &Arc<str> {
+        &self.system
     }
 
     /// Name of the user that nobody configured: who offers nothing where only the system account
@@ -87,7 +95,7 @@ mod tests {
 
     #[test]
     fn names_and_numbers_stay_together() {
-        let mut accounts = Accounts::new("OPS");
+        let accounts = Accounts::new("OPS");
         assert_eq!(accounts.enter("OPS").id, AccountId::SYSTEM);
         assert_eq!(accounts.enter(GLOBAL).id, AccountId::GLOBAL);
         assert_eq!(&**accounts.system(), "OPS");

@@ -5,16 +5,20 @@
 
 mod accounts;
 pub mod jwt;
+pub mod operator;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use data_encoding::BASE64URL_NOPAD;
 use subtle::{Choice, ConstantTimeEq};
 
 use ringbus_shard::ids::AccountId;
-use ringbus_shard::options::{Authenticator, Grant, Offer, Verdict};
+use ringbus_shard::options::{Authenticator, Grant, Nonce, Offer, Verdict};
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
+
+use self::operator::{Facts, Operators};
 
 pub use self::accounts::{Account, Accounts, GLOBAL, SYSTEM};
 
@@ -37,6 +41,8 @@ enum Demand {
     User(String, Secret),
     /// One of these users with its password.
     Users(HashMap<String, Known>, Entrance),
+    /// Claims that an account signed, whose claims an operator signed.
+    Claims(Arc<Operators>),
 }
 
 /// A user among others.
@@ -131,6 +137,23 @@ fn grant(account: Account, user: Arc<str>) -> Grant {
 }
 
 impl Auth {
+    /// Judges by what operators and accounts have signed.
+    #[must_use]
+    pub fn by_claims(operators: Arc<Operators>, accounts: &Accounts) -> Self {
+        let system = Arc::clone(accounts.system());
+        let in_force = [GLOBAL, &*system].map(|name| accounts.enter(name)).into();
+        Self { demand: Demand::Claims(operators), accounts: in_force, system }
+    }
+
+    /// Whoever judges by claims, if that is how it is done.
+    #[must_use]
+    pub const fn operators(&self) -> Option<&Arc<Operators>> {
+        match &self.demand {
+            Demand::Claims(operators) => Some(operators),
+            _ => None,
+        }
+    }
+
     /// The accounts in force by their numbers: the global one, that of the system, then the others
     /// in the order in which this process first heard of them.
     #[must_use]
@@ -161,6 +184,10 @@ impl Authenticator for Auth {
         matches!(self.demand, Demand::Open | Demand::Users(_, Entrance::Open(_)))
     }
 
+    fn nonce(&self) -> Option<Nonce> {
+        matches!(self.demand, Demand::Claims(_)).then(fresh_nonce).flatten()
+    }
+
     fn judge(&self, offer: &Offer<'_>) -> Verdict {
         let connect = offer.connect;
         let (admitted, grant) = match &self.demand {
@@ -173,6 +200,10 @@ impl Authenticator for Auth {
                 let admitted =
                     same(user, &connect.user) & same(pass.expose(), connect.pass.expose());
                 (admitted, Grant { user: Some(user.as_str().into()), ..Grant::default() })
+            }
+            Demand::Claims(operators) => {
+                let (operators, facts) = (Arc::clone(operators), Facts::of(offer));
+                return Verdict::later(move || operators.judge(&facts));
             }
             Demand::Users(users, entrance) => {
                 return Verdict::of(admit(users, entrance, connect));
@@ -188,6 +219,16 @@ impl Authenticator for Auth {
             _ => false,
         }
     }
+}
+
+/// What a client is to sign: 11 random bytes in base64. Without random numbers there is nothing to
+/// sign, and nobody can prove anything.
+fn fresh_nonce() -> Option<Nonce> {
+    let mut bytes = [0; 11];
+    getrandom::fill(&mut bytes).ok()?;
+    let mut text = [0; Nonce::BYTES];
+    BASE64URL_NOPAD.encode_mut(&bytes, &mut text);
+    Some(Nonce::new(text))
 }
 
 /// Judges by several users.

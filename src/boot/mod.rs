@@ -20,7 +20,7 @@ use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
 
 use crate::addresses;
-use crate::auth::{Accounts, Auth};
+use crate::auth::{Accounts, Auth, operator};
 use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
 use crate::config::{self, FileUsed, Loaded, Logging, Settings};
 use crate::data_plane::{DataPlane, Running, StartOptions, Terms};
@@ -30,11 +30,12 @@ use crate::files::{self, Ports, PortsFile};
 use crate::identity::Identity;
 use crate::inherit;
 use crate::listen::{self, Endpoint};
+use crate::monitor::answers::Endpoints;
 use crate::monitor::{self, Door, Facts, SharedFacts};
 use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
-use crate::system::{self, Reload, System};
+use crate::system::{self, Noted, Reload, System};
 use crate::tls;
 
 use self::lame_duck::{LameDuck, Step, Timing};
@@ -138,6 +139,8 @@ fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCod
     // Before the first thread, and before anything else has the descriptor.
     let inherited = inherit::listener()?;
     let signals = Signals::block().map_err(|error| format!("cannot block signals: {error}"))?;
+    // What the fence is to leave open must be there.
+    operators::prepare(&plan.settings)?;
     // Before the first thread is started, which is that of the log: threads inherit it.
     let fence = (!plan.without_fence).then(|| fence::raise(&writable(&plan.settings)));
     let log = open_log(program, &plan.settings)?;
@@ -163,6 +166,7 @@ fn writable(settings: &Settings) -> Writable {
         log: (*settings.log.file).clone(),
         pid: (*settings.life.pid_file).clone(),
         ports: (*settings.life.ports_file_dir).clone(),
+        jwts: operators::folder(settings).map(ToOwned::to_owned),
     }
 }
 
@@ -211,6 +215,8 @@ struct Live {
     identity: Identity,
     /// Who may connect.
     auth: Arc<Auth>,
+    /// Whose accounts may connect, if operators sign them.
+    operators: operator::Current,
     /// Where clients connect.
     endpoint: Endpoint,
     /// The same, and where monitoring listens, as the kernel has it.
@@ -219,6 +225,21 @@ struct Live {
     /// What monitoring shows of itself over TLS, if it does.
     tls: Option<tls::Shared>,
     lame_duck: Option<LameDuck>,
+}
+
+/// Starts to speak for the server in the system account.
+fn speak(
+    running: &dyn Running,
+    auth: &Auth,
+    endpoints: Arc<Endpoints>,
+    noted: Noted,
+    operators: operator::Current,
+) -> Result<(Option<System>, Reload), String> {
+    let (reload, outcomes) = Reload::new();
+    let start =
+        |control| system::start(auth.server(), control, endpoints, noted, outcomes, operators);
+    let system = running.control().map(start).transpose();
+    Ok((system.map_err(|error| format!("Can't start system events: {error}"))?, reload))
 }
 
 impl Live {
@@ -254,7 +275,7 @@ impl Server<'_> {
     }
 
     fn start(&mut self) -> Result<Live, String> {
-        let auth = Arc::new(self.plan.settings.auth.auth(&mut self.accounts));
+        let auth = Arc::new(operators::auth(&self.plan.settings, &mut self.accounts)?);
         let inherited = self.inherited.take();
         let shared = inherited.is_some();
         let settings = &self.plan.settings;
@@ -268,6 +289,7 @@ impl Server<'_> {
         banner(self.program, &identity, &cores);
         self.warn(&findings);
         self.tell_fence();
+        operators::announce(settings);
         if let Some(path) = settings.life.pid_file.as_ref() {
             files::write_pid(path, std::process::id()).map_err(|error| {
                 let (path, cause) = (path.display(), listen::reason(&error));
@@ -301,12 +323,9 @@ impl Server<'_> {
             .map(|door| door.serve(Arc::clone(&endpoints)))
             .transpose()
             .map_err(|error| format!("Can't start monitoring: {error}"))?;
-        let (reload, outcomes) = Reload::new();
-        let system = running
-            .control()
-            .map(|control| system::start(auth.server(), control, endpoints, noted, outcomes))
-            .transpose()
-            .map_err(|error| format!("Can't start system events: {error}"))?;
+        let current = operator::Current::of(&auth);
+        let (system, reload) = speak(&*running, &auth, endpoints, noted, current.clone())?;
+        operators::watch(&auth, &facts, running.control());
         let ports_file = self.write_ports(local, watched);
         Ok(Live {
             running,
@@ -322,6 +341,7 @@ impl Server<'_> {
             watched,
             tls,
             lame_duck: None,
+            operators: current,
         })
     }
 
@@ -342,7 +362,7 @@ impl Server<'_> {
             identity: identity.clone(),
             limits: settings.limits.limits(*settings.auth.timeout),
             auth_required: auth.required(),
-            accounts: auth.accounts().to_vec(),
+            accounts: operators::accounts(auth),
             terms: Arc::new(settings.auth.terms(&self.accounts)),
             system_account: auth.system_account().to_owned(),
             endpoint: endpoint.clone(),
@@ -549,6 +569,7 @@ fn banner(program: &Program, identity: &Identity, cores: &[usize]) {
 }
 
 mod lame_duck;
+mod operators;
 mod reload;
 
 #[cfg(test)]

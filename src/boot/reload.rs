@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use ringbus_shard::limits::Limits;
 use tracing::{error, info, warn};
 
-use super::{Live, Server, advertised, log_options};
+use super::{Live, Server, advertised, log_options, operators};
 use crate::cli::Verbosity;
 use crate::config::{self, Credentials, Loaded, Logging, ReloadStep, Settings};
 use crate::files;
@@ -47,6 +47,8 @@ impl Server<'_> {
             _ => None,
         });
         let sink = sink.transpose()?;
+        let judge = steps.iter().any(|step| matches!(step, ReloadStep::Auth));
+        let judge = judge.then(|| operators::auth(&new, &mut self.accounts)).transpose()?;
 
         for warning in problems.warnings.iter().chain(&problems.notes) {
             warn!("{warning}");
@@ -55,6 +57,10 @@ impl Server<'_> {
         // "Any free port" asks for no other than the one that is there.
         self.plan.settings.listen.port = old.listen.port.clone();
         (live.identity.host, live.identity.port) = told;
+        if let Some(judge) = judge {
+            live.auth = Arc::new(judge);
+            live.operators.set(live.auth.operators().cloned());
+        }
         for step in &steps {
             self.take(step, live);
         }
@@ -64,6 +70,7 @@ impl Server<'_> {
         }
         let new = self.facts(&live.identity, &live.auth, &live.facts.get().endpoint);
         live.facts.set(Facts { loaded: Some(Timestamp::now()), ..new });
+        operators::watch(&live.auth, &live.facts, live.running.control());
         if let Some(sink) = sink {
             self.log.switch(sink);
         }
@@ -97,9 +104,6 @@ impl Server<'_> {
     fn take(&mut self, step: &ReloadStep, live: &mut Live) {
         match step {
             ReloadStep::Verbosity(verbosity) => self.log.set_verbosity(*verbosity),
-            ReloadStep::Auth => {
-                live.auth = Arc::new(self.plan.settings.auth.auth(&mut self.accounts));
-            }
             ReloadStep::PidFile(Some(path)) => {
                 if let Err(error) = files::write_pid(path, std::process::id()) {
                     let why = self.fenced(path).map_or_else(String::new, |why| format!(" ({why})"));
@@ -118,7 +122,8 @@ impl Server<'_> {
                     tls.set(server.clone());
                 }
             }
-            ReloadStep::LogSink(_)
+            ReloadStep::Auth
+            | ReloadStep::LogSink(_)
             | ReloadStep::TracedLength(_)
             | ReloadStep::Limits(_)
             | ReloadStep::ClientAdvertise(_)

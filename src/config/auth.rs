@@ -15,6 +15,7 @@ use super::dump::Dump;
 use super::later;
 use super::listen::non_empty;
 use super::mappings;
+use super::operators::Operators;
 use super::problem::{Report, Spot};
 use super::reader::{Field, Found, FromField, Reader};
 use super::setting::{Origin, Setting};
@@ -71,7 +72,7 @@ struct Block {
 }
 
 impl Credentials {
-    pub(super) fn read(reader: &mut Reader<'_>, flags: &Flags) -> Self {
+    pub(super) fn read(reader: &mut Reader<'_>, flags: &Flags, operators: &Operators) -> Self {
         let mut names = HashSet::new();
         let block = reader.optional::<Reader<'_>>(&["authorization"]);
         let has_block = block.is_some();
@@ -99,14 +100,39 @@ impl Credentials {
             mappings: Setting::new(Mappings::default()).or_file(mappings::read(reader)),
             system_account: Setting::new(String::new())
                 .or_file(system.map(|found| found.map(|name| name.0)))
-                .map(|name| if name.is_empty() { auth::SYSTEM.to_owned() } else { name }),
+                .map(|name| {
+                    let told = || operators.system_account().unwrap_or(auth::SYSTEM).to_owned();
+                    if name.is_empty() { told() } else { name }
+                }),
             no_auth_user: Setting::new(String::new())
                 .or_file(reader.optional(&["no_auth_user"]))
                 .map(non_empty),
             has_block,
         };
-        credentials.check_names(reader.report());
+        if operators.are_in_force() {
+            credentials.check_beside(operators, reader.report());
+        } else {
+            credentials.check_names(reader.report());
+        }
         credentials
+    }
+
+    /// Reports what operators do not allow beside them.
+    fn check_beside(&self, operators: &Operators, report: &Report) {
+        let Origin::File(at) = operators.origin() else { return };
+        if !self.accounts.is_empty() {
+            report.error(at, "operators do not allow Accounts to be configured directly");
+        }
+        if self.all_users().next().is_some() {
+            report.error(at, "operators do not allow users to be configured directly");
+        }
+        if let (Some(name), Origin::File(at)) =
+            (self.no_auth_user.as_deref(), self.no_auth_user.origin())
+        {
+            let text = format!("no_auth_user: {name:?} present, but users/nkeys are not defined");
+            report.error(at, text);
+        }
+        operators.check_system(&self.system_account, report);
     }
 
     /// Reports a system account or a user that does not exist.

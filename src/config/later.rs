@@ -83,7 +83,6 @@ const ANY: Shape = Shape::Any;
 /// Keys at the top of the file.
 pub(super) const TOP: &[Feature] = &[
     feature(&["trace_headers"], "tracing headers without payloads", ANY, is_false),
-    feature(&["default_sentinel"], "operator mode", ANY, is_empty),
     feature(&["cluster"], "clustering", Shape::Map(nested::CLUSTER), is_empty),
     feature(&["gateway"], "a gateway", Shape::Map(nested::GATEWAY), is_empty),
     feature(&["leaf", "leafnodes"], "the leaf node protocol", Shape::Map(nested::LEAF), is_empty),
@@ -94,22 +93,7 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["ocsp"], "OCSP", Shape::Map(nested::OCSP), is_false),
     feature(&["ocsp_cache"], "OCSP", Shape::Map(nested::OCSP_CACHE), is_false),
     feature(&["write_timeout"], "this policy for slow writes", ANY, is_close),
-    feature(
-        &["operator", "operators", "root", "roots", "root_operator", "root_operators"],
-        "operator mode",
-        ANY,
-        never,
-    ),
-    feature(
-        &["resolver", "account_resolver", "accounts_resolver"],
-        "operator mode",
-        Shape::Map(nested::RESOLVER),
-        never,
-    ),
-    feature(&["resolver_tls"], "operator mode", Shape::Map(nested::TLS), never),
-    feature(&["resolver_preload"], "operator mode", ANY, is_empty),
-    feature(&["resolver_pinned_accounts"], "operator mode", ANY, is_empty),
-    feature(&["trusted", "trusted_keys"], "operator mode", ANY, is_empty),
+    feature(&["resolver_tls"], "TLS of a resolver", Shape::Map(nested::TLS), never),
     feature(&["websocket", "ws"], "WebSocket", Shape::Map(nested::WEBSOCKET), is_empty),
     feature(&["mqtt"], "MQTT", Shape::Map(nested::MQTT), is_empty),
     feature(&["feature_flags"], "a feature flag", ANY, is_empty),

@@ -34,6 +34,7 @@ mod mappings;
 mod monitor;
 mod names;
 mod nested;
+mod operators;
 mod parser;
 mod problem;
 mod reader;
@@ -56,6 +57,7 @@ pub use self::listen::Listen;
 pub use self::log::Logging;
 pub use self::monitor::Monitoring;
 pub use self::names::Names;
+pub use self::operators::{FolderKind, Operators, ResolverKind};
 pub use self::problem::{Problem, Problems, Spot};
 pub use self::reload::{Refused, ReloadStep, diff};
 pub use self::setting::{Origin, Setting};
@@ -77,6 +79,7 @@ pub struct Settings {
     pub log: Logging,
     pub limits: Bounds,
     pub auth: Credentials,
+    pub operators: Operators,
     pub life: Life,
     pub monitoring: Monitoring,
     pub tls: Tls,
@@ -145,6 +148,7 @@ fn settings(
 ) -> Settings {
     let mut reader = Reader::new(map, report);
     let monitoring = Monitoring::read(&mut reader, flags);
+    let operators = Operators::read(&mut reader, world);
     let tls = Tls::read(&mut reader, &monitoring.https, world);
     let settings = Settings {
         file,
@@ -152,7 +156,8 @@ fn settings(
         listen: Listen::read(&mut reader, flags),
         log: Logging::read(&mut reader, flags),
         limits: Bounds::read(&mut reader),
-        auth: Credentials::read(&mut reader, flags),
+        auth: Credentials::read(&mut reader, flags, &operators),
+        operators,
         life: Life::read(&mut reader, flags),
         monitoring,
         tls,
@@ -177,7 +182,8 @@ impl Settings {
     }
 
     fn shown(&self) -> Dump {
-        let Self { file, names, listen, log, limits, auth, life, monitoring, tls } = self;
+        let Self { file, names, listen, log, limits, auth, operators, life, monitoring, tls } =
+            self;
         let mut dump = Dump::default();
         if let Some(FileUsed { path, digest }) = file {
             dump.comment(&format!("{} ({digest})", path.display()));
@@ -187,6 +193,7 @@ impl Settings {
         log.show(&mut dump);
         limits.show(&mut dump);
         auth.show(&mut dump);
+        operators.show(&mut dump);
         life.show(&mut dump);
         monitoring.show(&mut dump);
         tls.show(&mut dump);

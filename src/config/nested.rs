@@ -104,18 +104,6 @@ pub(super) const OCSP_CACHE: Keys = &[
     (&["save_interval"], ANY),
 ];
 
-/// Other keys of a resolver are passed over by nats-server; here they are mistakes.
-pub(super) const RESOLVER: Keys = &[
-    (&["dir"], ANY),
-    (&["type"], ANY),
-    (&["allow_delete"], ANY),
-    (&["hard_delete"], ANY),
-    (&["limit"], ANY),
-    (&["ttl"], ANY),
-    (&["interval"], ANY),
-    (&["timeout"], ANY),
-];
-
 pub(super) const PROXIES: Keys = &[(&["trusted"], Shape::ListOf(&[(&["key", "public_key"], ANY)]))];
 
 pub(super) const CLUSTER: Keys = &[

@@ -72,6 +72,8 @@ pub(super) const FIXED: &[&str] = &[
     "http_base_path",
     "system_account",
     "no_auth_user",
+    "operators",
+    "trusted_keys",
 ];
 
 /// What leads from `old` to `new`.
@@ -95,7 +97,7 @@ pub fn diff(old: &Settings, new: &Settings) -> Result<Vec<ReloadStep>, Refused> 
     if old.limits.limits(*old.auth.timeout) != limits {
         steps.push(ReloadStep::Limits(Box::new(limits)));
     }
-    if !old.auth.same(&new.auth) {
+    if !old.auth.same(&new.auth) || !old.operators.same(&new.operators) {
         steps.push(ReloadStep::Auth);
     }
     let advertise: &Option<String> = &new.listen.client_advertise;

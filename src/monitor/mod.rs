@@ -104,6 +104,16 @@ impl SharedFacts {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(facts);
     }
 
+    /// There is one more account, unless it is known already.
+    pub fn enter(&self, account: &Account) {
+        let mut facts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(place) = facts.accounts.binary_search_by_key(&account.id, |known| known.id) {
+            let mut more = Facts::clone(&facts);
+            more.accounts.insert(place, account.clone());
+            *facts = Arc::new(more);
+        }
+    }
+
     /// As they are.
     #[must_use]
     pub fn get(&self) -> Arc<Facts> {

@@ -120,8 +120,12 @@ fn violated(who: &Who<'_>, violation: &Violation) {
         Violation::Unsubscribed(named) => {
             info!("{who} - Removed sub {named} (sid {}) - not authorized", Quoted(&named.sid))
         }
+        Violation::UserExpired | Violation::AccountExpired | Violation::Revoked => {
+            debug!("{who} - {}", violation.text().unwrap_or_default());
+        }
         // Shown as refused, as unreadable input, as an operation, or as the reason of the close.
         Violation::Authorization
+        | Violation::SignerGone
         | Violation::UnknownOperation
         | Violation::Malformed
         | Violation::Headers

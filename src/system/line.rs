@@ -43,8 +43,19 @@ impl Line {
 
     /// Wants what matches `pattern`.
     pub(super) fn subscribe(&mut self, pattern: &str, sid: usize) {
+        self.subscribe_in(pattern, "", sid);
+    }
+
+    /// The same as a member of a queue group, if one is named.
+    pub(super) fn subscribe_in(&mut self, pattern: &str, queue: &str, sid: usize) {
+        let separator = if queue.is_empty() { "" } else { " " };
         // Writing to memory cannot fail.
-        let _ = write!(self.waiting, "SUB {pattern} {sid}\r\n");
+        let _ = write!(self.waiting, "SUB {pattern}{separator}{queue} {sid}\r\n");
+    }
+
+    /// Bytes that wait to be said.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Publishes; not on what is no subject, such as one with a name in it that has blanks.

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::monitor::Facts;
-use crate::monitor::answers::{AccountStat, Endpoints, Statsz, features, to_json};
+pub(super) use crate::monitor::answers::to_json;
+use crate::monitor::answers::{AccountStat, Endpoints, Statsz, features};
 
 /// Length of the name of an event.
 const EVENT_ID_LEN: usize = 22;

@@ -6,6 +6,7 @@
 //! | [`service`] | the thread that does it |
 //! | [`line`] | the client protocol over a pair of sockets |
 //! | [`requests`] | from a request to its answer |
+//! | [`claims`] | claims about accounts |
 //! | [`options`] | what a request asks for, and of which servers |
 //! | [`messages`] | the JSON of events and answers |
 //! | [`packing`] | answers in fewer bytes |
@@ -15,6 +16,7 @@
 //! through the door that monitoring uses. In the system account the server subscribes like any
 //! client; what clients of other accounts may ask arrives as a note, and is answered in theirs.
 
+mod claims;
 mod line;
 mod messages;
 mod options;

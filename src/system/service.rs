@@ -16,8 +16,10 @@ use ringbus_shard::io::Control;
 use ringbus_shard::options::Grant;
 use tracing::{error, warn};
 
+use crate::auth::operator::{Current, Operators};
 use crate::monitor::answers::{Endpoints, to_json};
 
+use super::claims::{self, Reply};
 use super::line::{Heard, Line, Request, listen};
 use super::messages::{self, ServerInfo};
 use super::packing::packed;
@@ -41,6 +43,9 @@ const NOTES_AT_ONCE: usize = 64;
 
 /// Requests that wait to be answered, and operators who wait for a reload.
 const REQUESTS_MAX: usize = 1 << 10;
+
+/// Bytes of claims that are said in one go to another server that asks for all.
+const PACK_AT_ONCE: usize = 256 << 10;
 
 /// How long a shard may take no more of what is said in the system account, before another session
 /// is opened.
@@ -98,15 +103,17 @@ pub(crate) fn start(
     endpoints: Arc<Endpoints>,
     noted: Noted,
     outcomes: Receiver<Outcome>,
+    operators: Current,
 ) -> io::Result<System> {
     let (orders, obeyed) = unbounded();
     let (ending, ended) = bounded(0);
-    let (line, heard) = open(&control, &grant, &endpoints)?;
+    let (line, heard) = open(&control, &grant, &endpoints, &operators)?;
     let now = Instant::now();
     let speaker = Speaker {
         grant,
         control,
         endpoints,
+        operators,
         line,
         heard,
         noted,
@@ -133,6 +140,7 @@ fn open(
     control: &Control,
     grant: &Grant,
     endpoints: &Endpoints,
+    operators: &Current,
 ) -> io::Result<(Line, Receiver<Heard>)> {
     let stream = control.connect(grant.clone())?;
     stream.set_write_timeout(Some(WRITE_TIME))?;
@@ -140,8 +148,13 @@ fn open(
     let ear = stream.try_clone()?;
     thread::Builder::new().name("system-ear".to_owned()).spawn(move || listen(ear, &sender))?;
     let mut line = Line::new(stream);
-    for (sid, pattern) in patterns(&endpoints.facts().identity.server_id).iter().enumerate() {
+    let own = patterns(&endpoints.facts().identity.server_id);
+    for (sid, pattern) in own.iter().enumerate() {
         line.subscribe(pattern, sid + 1);
+    }
+    let about_claims = operators.get().map(|operators| claims::patterns(&operators));
+    for (sid, (pattern, queue)) in about_claims.into_iter().flatten().enumerate() {
+        line.subscribe_in(pattern, queue, own.len() + sid + 1);
     }
     line.flush()?;
     Ok((line, heard))
@@ -151,6 +164,7 @@ struct Speaker {
     grant: Grant,
     control: Control,
     endpoints: Arc<Endpoints>,
+    operators: Current,
     line: Line,
     heard: Receiver<Heard>,
     noted: Noted,
@@ -235,6 +249,12 @@ impl Speaker {
 
     fn on_request(&mut self, request: &Request) {
         let server = self.server();
+        if let Some(operators) = self.operators.get() {
+            let (subject, body) = (&request.subject, &request.body);
+            if let Some(reply) = claims::answer(&operators, &server, subject, body) {
+                return self.reply_about_claims(request, reply, &operators);
+            }
+        }
         let desk = Desk { endpoints: &self.endpoints, control: &self.control, server };
         match desk.answer(request) {
             Answer::None => {}
@@ -246,6 +266,22 @@ impl Speaker {
                 if let Err(why) = reload::ask() {
                     self.on_reloaded(&Err(why));
                 }
+            }
+        }
+    }
+
+    /// As it is: other servers want the claims themselves.
+    fn reply_about_claims(&mut self, request: &Request, reply: Reply, operators: &Operators) {
+        match reply {
+            Reply::One(answer) => self.line.publish(&request.reply, &answer),
+            Reply::Pack(keys) => {
+                for message in keys.iter().filter_map(|key| claims::packed(operators, key)) {
+                    self.line.publish(&request.reply, &message);
+                    if self.line.waiting() > PACK_AT_ONCE && self.line.flush().is_err() {
+                        return self.lost();
+                    }
+                }
+                self.line.publish(&request.reply, b"");
             }
         }
     }
@@ -403,7 +439,7 @@ impl Speaker {
     }
 
     fn reopen(&mut self, now: Instant) {
-        match open(&self.control, &self.grant, &self.endpoints) {
+        match open(&self.control, &self.grant, &self.endpoints, &self.operators) {
             Ok((line, heard)) => {
                 (self.line, self.heard, self.reopen_due) = (line, heard, None);
             }

@@ -9,6 +9,7 @@ mod fence;
 mod inherit;
 mod lame_duck;
 mod logging;
+mod operators;
 mod reload;
 mod service;
 mod system;

@@ -43,7 +43,6 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use latency::{Kept, Latency, Loop};
-pub(crate) use scrape::get as monitoring_page;
 
 use crate::affinity::Pinning;
 use crate::check::CheckFailure;
@@ -70,7 +69,7 @@ pub(crate) struct Timing {
 }
 
 /// What one run came to, per operation of the unit named.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) unit: String,
     pub(crate) operations: u64,

@@ -25,6 +25,8 @@ pub enum TimerKind {
     WriteDeadline,
     /// A publisher was paused for receivers that fell behind.
     Unstall,
+    /// The client was let in for so long.
+    Expiry,
     /// A closing connection has had its time.
     Close,
 }

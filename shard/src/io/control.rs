@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::bounded;
 
 use crate::engine::{Treated, Treatment};
-use crate::ids::{ClientId, ShardId};
+use crate::ids::{AccountId, ClientId, ShardId};
 use crate::options::Grant;
 
 use super::Order;
@@ -34,6 +34,14 @@ impl Control {
         let (ours, theirs) = UnixStream::pair()?;
         self.inspector.order(ShardId::FIRST, Order::Internal(theirs.into(), grant));
         Ok(ours)
+    }
+
+    /// Something changed about an account: whether its clients may stay, and as what, is asked
+    /// again.
+    pub fn review(&self, account: AccountId) {
+        for shard in ShardId::all(self.inspector.shards()) {
+            self.inspector.order(shard, Order::Review(account));
+        }
     }
 
     /// Does something to one client, wherever it is.

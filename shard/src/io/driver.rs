@@ -365,6 +365,7 @@ impl Driver {
                 Order::Judged(conn, number, grant) => {
                     self.parts.shard.on_judged(now, conn, number, grant);
                 }
+                Order::Review(account) => self.parts.shard.on_review(now, account),
                 // One per turn: those who look wait for each other, not clients for them.
                 Order::Look(look) => return Some(look),
             }

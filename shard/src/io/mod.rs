@@ -47,7 +47,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use crate::engine::{Treated, Treatment};
-use crate::ids::{ClientId, ConnId};
+use crate::ids::{AccountId, ClientId, ConnId};
 use crate::options::{Grant, Options};
 
 pub use clock::Clock;
@@ -74,6 +74,8 @@ pub(crate) enum Order {
     Treat(ClientId, Treatment, Sender<Treated>),
     /// The verdict of a trial of that connection, by its number.
     Judged(ConnId, u32, Option<Grant>),
+    /// Look at the clients of an account again.
+    Review(AccountId),
     /// Show itself to somebody.
     Look(inspect::Look),
 }

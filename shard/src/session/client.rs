@@ -117,6 +117,8 @@ pub struct ClientSession {
     /// What it was given to sign.
     pub(super) nonce: Option<Nonce>,
     pub(super) judgement: Judgement,
+    /// When its time is over.
+    pub(super) expires: Option<Now>,
     /// The server itself speaks.
     pub(super) internal: bool,
 }
@@ -170,6 +172,7 @@ impl ClientSession {
             asking: Asking::default(),
             nonce: None,
             judgement: Judgement::default(),
+            expires: None,
             internal: false,
         }
     }
@@ -214,7 +217,7 @@ impl ClientSession {
         if self.phase == Phase::Closed {
             return Flow::Next;
         }
-        match self.go_on_judging(exchange) {
+        match self.go_on_judging(exchange, now) {
             Flow::Next => {}
             flow => return flow,
         }

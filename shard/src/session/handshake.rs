@@ -166,6 +166,7 @@ impl ClientSession {
         self.forget_replies(exchange);
         self.adopt(exchange, grant);
         self.take_terms(exchange);
+        self.stay_until(exchange, now);
         let first = self.phase == Phase::Greeted;
         if first {
             self.phase = Phase::Connected;
@@ -245,7 +246,12 @@ impl ClientSession {
     }
 
     /// What follows from a verdict about a client that is connected already.
-    pub(super) fn stay(&mut self, exchange: &mut Exchange, grant: Option<Box<Grant>>) -> Flow {
+    pub(super) fn stay(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Now,
+        grant: Option<Box<Grant>>,
+    ) -> Flow {
         let Some(grant) = grant else {
             // A user that is gone is let go without a word, as by the reference: its client comes
             // back, and is refused then.
@@ -262,6 +268,7 @@ impl ClientSession {
             return Flow::Close(CloseReason::ClientClosed);
         }
         self.adopt(exchange, *grant);
+        self.stay_until(exchange, now);
         self.relabel();
         Flow::Next
     }

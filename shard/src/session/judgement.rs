@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::engine::Exchange;
 use crate::ids::ConnId;
 use crate::limits::TRIALS_MAX;
-use crate::options::{ConnectionKind, Grant, Job, Nonce, Offer, Verdict};
+use crate::options::{ConnectionKind, Grant, Job, Nonce, Offer, Review, Verdict};
 
 use super::client::{ClientSession, Flow, Halt, Phase};
 
@@ -69,6 +69,15 @@ impl Trial {
     }
 }
 
+/// What a grant stands on may have changed since it was given on another thread.
+fn still_holds(grant: Box<Grant>) -> Option<Box<Grant>> {
+    match grant.standing.as_ref().map(|standing| standing.review()) {
+        None | Some(Review::Holds) => Some(grant),
+        Some(Review::Changed(changed)) => Some(changed),
+        Some(Review::Over(_)) => None,
+    }
+}
+
 impl ClientSession {
     /// Asks who this client is, or takes the answer that was waited for.
     ///
@@ -77,7 +86,7 @@ impl ClientSession {
     /// With the reason to halt, if the answer is not there yet.
     pub(super) fn judge(&mut self, exchange: &mut Exchange) -> Result<Option<Box<Grant>>, Halt> {
         match std::mem::take(&mut self.judgement.state) {
-            State::Reached(grant) => return Ok(grant),
+            State::Reached(grant) => return Ok(grant.and_then(still_holds)),
             awaited @ State::Awaited(_) => {
                 self.judgement.state = awaited;
                 return Err(Halt::Judged);
@@ -122,7 +131,7 @@ impl ClientSession {
             return Flow::Next;
         }
         *state = State::Reached(grant.map(Box::new));
-        match self.go_on_judging(exchange) {
+        match self.go_on_judging(exchange, now) {
             Flow::Next if self.halt == Some(Halt::Judged) => self.resume(exchange, now),
             flow => flow,
         }
@@ -130,7 +139,7 @@ impl ClientSession {
 
     /// A trial has ended: there is room for another.
     pub fn on_trial_room(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
-        match self.go_on_judging(exchange) {
+        match self.go_on_judging(exchange, now) {
             Flow::Next if self.halt == Some(Halt::Judges) => self.resume(exchange, now),
             flow => flow,
         }
@@ -143,21 +152,21 @@ impl ClientSession {
         if self.phase == Phase::Connected && (self.judgement.again || !waits) {
             self.judgement.again = true;
         }
-        match self.go_on_judging(exchange) {
+        match self.go_on_judging(exchange, now) {
             Flow::Next if self.halt == Some(Halt::Judged) => self.resume(exchange, now),
             flow => flow,
         }
     }
 
     /// Judges a client again, if that is what is being done.
-    pub(super) fn go_on_judging(&mut self, exchange: &mut Exchange) -> Flow {
+    pub(super) fn go_on_judging(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
         if !self.judgement.again {
             return Flow::Next;
         }
         match self.judge(exchange) {
             Ok(grant) => {
                 self.judgement.again = false;
-                self.stay(exchange, grant)
+                self.stay(exchange, now, grant)
             }
             Err(halt) => {
                 // If it waits for something else already, it goes on waiting for that as well.

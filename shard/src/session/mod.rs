@@ -22,6 +22,7 @@ pub mod client;
 mod handshake;
 mod internal;
 mod judgement;
+mod standing;
 mod keepalive;
 mod permit;
 mod publish;

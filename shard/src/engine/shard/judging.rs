@@ -1,7 +1,7 @@
 //! Verdicts that are found out elsewhere.
 
 use crate::clock::Now;
-use crate::ids::ConnId;
+use crate::ids::{AccountId, ConnId};
 use crate::options::Grant;
 use crate::session::Trial;
 
@@ -25,6 +25,15 @@ impl Shard {
             && let Some(conn) = self.waiting_judges.pop_front()
         {
             self.with_session(now, conn, |session, exchange| session.on_trial_room(exchange, now));
+        }
+    }
+
+    /// Something changed about an account: its clients are looked at again.
+    pub fn on_review(&mut self, now: Now, account: AccountId) {
+        for conn in self.open_connections() {
+            self.with_session(now, conn, |session, exchange| {
+                session.on_review(exchange, now, account)
+            });
         }
     }
 

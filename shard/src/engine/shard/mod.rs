@@ -265,6 +265,9 @@ impl Shard {
             TimerKind::Authentication => {
                 self.with_session(now, conn, |s, exchange| s.on_authentication_timer(exchange));
             }
+            TimerKind::Expiry => {
+                self.with_session(now, conn, |s, exchange| s.on_expiry_timer(exchange, now));
+            }
             TimerKind::Unstall => self.with_session(now, conn, |session, exchange| {
                 if session.halt() == Some(Halt::Stalled) {
                     return session.resume(exchange, now);

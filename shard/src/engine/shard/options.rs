@@ -34,7 +34,7 @@ impl Shard {
     }
 
     /// Those of clients that are not on their way out.
-    fn open_connections(&self) -> Vec<ConnId> {
+    pub(super) fn open_connections(&self) -> Vec<ConnId> {
         self.seats.iter().filter_map(super::Seat::open_client).collect()
     }
 }

@@ -5,6 +5,7 @@ mod internal;
 mod judging;
 mod options;
 mod permissions;
+mod standing;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
