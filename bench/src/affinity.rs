@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::{Deserialize, Serialize};
 
 /// A list like `0,2-4`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,23 @@ impl fmt::Display for CpuList {
     }
 }
 
+/// Where servers and clients run, seen from each other: who wakes whom across CPUs decides much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Placement {
+    /// On different CPUs.
+    #[serde(rename = "apart")]
+    Apart,
+    /// All on the same single one.
+    #[serde(rename = "one core")]
+    OneCore,
+    /// Some CPUs have both.
+    #[serde(rename = "shared")]
+    Shared,
+    /// Where the scheduler puts them.
+    #[serde(rename = "free")]
+    Free,
+}
+
 /// Server CPUs and client CPUs, or nothing if the scheduler decides.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pinning {
@@ -78,6 +96,19 @@ pub(crate) struct Pinning {
 }
 
 impl Pinning {
+    pub(crate) fn placement(&self) -> Placement {
+        let (Some(server), Some(clients)) = (&self.server, &self.clients) else {
+            return Placement::Free;
+        };
+        if server.0.iter().all(|cpu| !clients.0.contains(cpu)) {
+            Placement::Apart
+        } else if server.count() == 1 && server == clients {
+            Placement::OneCore
+        } else {
+            Placement::Shared
+        }
+    }
+
     /// Threads worth starting for one role.
     pub(crate) fn client_threads(&self) -> usize {
         self.clients.as_ref().map_or_else(|| usable_cpus().count(), CpuList::count)
@@ -114,6 +145,18 @@ pub(crate) fn usable_cpus() -> CpuList {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn placement_tells_who_shares_what() {
+        let placement = |server: &str, clients: &str| {
+            let [server, clients] = [server, clients].map(|list| list.parse().ok());
+            Pinning { server, clients }.placement()
+        };
+        assert_eq!(placement("0", "1-3"), Placement::Apart);
+        assert_eq!(placement("0", "0"), Placement::OneCore);
+        assert_eq!(placement("0,1", "0,1"), Placement::Shared);
+        assert_eq!(Pinning::default().placement(), Placement::Free);
+    }
 
     #[test]
     fn lists_are_read() {

@@ -18,6 +18,7 @@ usage:
   ringbus-bench list    [--scenario PATTERN]...
   ringbus-bench run     --target NAME=PATH[,FLAGS] [options]      one round
   ringbus-bench compare --target NAME=PATH[,FLAGS]... [options]   five rounds, interleaved
+  ringbus-bench judge   FILE...       results (--json) against the figures to reach
 
 options:
   --target NAME=PATH[,FLAGS]  server binary; flags of its own after the comma, split at spaces;
@@ -34,8 +35,15 @@ options:
   --pin none                  leave the placement to the scheduler
   --json FILE, --csv FILE     results for machines
   --html FILE                 report with charts, one file that needs nothing else
+  --nats-cli PATH             let `nats bench` of the official CLI make the load, for the scenarios
+                              that it can express; its rates are those a user would see
+  --goals                     say at the end which of the figures to reach were reached
+  --gentle                    end servers with SIGTERM, not SIGKILL: a build that counts what it
+                              runs writes the counts when it ends
+  --note TEXT                 words to keep with the results, for example the commit
 
-exit code: 0 all checked and measured, 1 bad use or set-up, 2 a check failed (loss, order, error)
+exit code: 0 all checked and measured, 1 bad use or set-up, 2 a check failed (loss, order, error),
+           3 a goal was missed (judge)
 ";
 
 /// What to do.
@@ -43,6 +51,7 @@ exit code: 0 all checked and measured, 1 bad use or set-up, 2 a check failed (lo
 pub(crate) enum Action {
     List,
     Measure,
+    Judge,
     Help,
 }
 
@@ -59,6 +68,12 @@ pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
     pub(crate) csv: Option<PathBuf>,
     pub(crate) html: Option<PathBuf>,
+    /// The official CLI, to make the load instead of us.
+    pub(crate) nats_cli: Option<PathBuf>,
+    pub(crate) goals: bool,
+    pub(crate) note: String,
+    /// Results to judge.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Reads the command line.
@@ -78,14 +93,25 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Options> {
         json: None,
         csv: None,
         html: None,
+        nats_cli: None,
+        goals: false,
+        note: String::new(),
+        files: Vec::new(),
     };
-    let (mut shards, mut pinned) = (Vec::new(), true);
+    let (mut shards, mut pinned, mut gentle) = (Vec::new(), true, false);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Value(verb) if options.action == Action::Help => {
                 let (action, rounds) = action(&verb.string()?)?;
                 (options.action, options.rounds) = (action, rounds);
             }
+            Arg::Value(file) if options.action == Action::Judge => {
+                options.files.push(file.into());
+            }
+            Arg::Long("nats-cli") => options.nats_cli = Some(parser.value()?.into()),
+            Arg::Long("gentle") => gentle = true,
+            Arg::Long("goals") => options.goals = true,
+            Arg::Long("note") => options.note = parser.value()?.string()?,
             Arg::Long("help") | Arg::Short('h') => {
                 options.action = Action::Help;
                 return Ok(options);
@@ -113,6 +139,9 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Options> {
             _ => return Err(arg.unexpected().into()),
         }
     }
+    for target in &mut options.targets {
+        target.ends_gently = gentle;
+    }
     finish(options, &shards, pinned)
 }
 
@@ -121,8 +150,9 @@ fn action(verb: &str) -> Result<(Action, u32)> {
         "list" => Ok((Action::List, 1)),
         "run" => Ok((Action::Measure, 1)),
         "compare" => Ok((Action::Measure, 5)),
+        "judge" => Ok((Action::Judge, 1)),
         "help" => Ok((Action::Help, 1)),
-        _ => bail!("unknown command {verb:?}; valid are list, run, compare"),
+        _ => bail!("unknown command {verb:?}; valid are list, run, compare, judge"),
     }
 }
 
@@ -145,6 +175,7 @@ fn seconds(parser: &mut Parser) -> Result<Duration> {
 
 /// Defaults and relations that need the whole line.
 fn finish(mut options: Options, shards: &[u32], pinned: bool) -> Result<Options> {
+    ensure!(options.action != Action::Judge || !options.files.is_empty(), "judge: no FILE given");
     if options.action != Action::Measure {
         return Ok(options);
     }
@@ -193,6 +224,8 @@ mod tests {
     fn bad_lines_are_refused() {
         for bad in [
             "bench explode",
+            "bench judge",
+            "bench run file",
             "bench compare",
             "bench run --target x=/no/such/file",
             "bench run --target x=/bin/sh --seconds 0",

@@ -49,6 +49,10 @@ impl Door {
         );
         Self { addr, hello }
     }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
 }
 
 /// What a non-blocking read or write came to.

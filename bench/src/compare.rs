@@ -13,6 +13,7 @@ use crate::affinity::Pinning;
 use crate::check::CheckFailure;
 use crate::interrupt;
 use crate::load::{self, Sample, Timing};
+use crate::nats_cli::NatsCli;
 use crate::scenario::Scenario;
 use crate::target::Target;
 
@@ -33,6 +34,8 @@ pub(crate) struct Run {
 pub(crate) struct VoidRun {
     pub(crate) scenario: String,
     pub(crate) target: String,
+    #[serde(default)]
+    pub(crate) shards: Option<u32>,
     pub(crate) round: u32,
     pub(crate) failure: String,
 }
@@ -44,20 +47,28 @@ pub(crate) struct Comparison {
     pub(crate) void: Vec<VoidRun>,
 }
 
+/// How a comparison goes.
+#[derive(Debug)]
+pub(crate) struct Method<'a> {
+    pub(crate) rounds: u32,
+    pub(crate) timing: Timing,
+    pub(crate) pinning: &'a Pinning,
+    /// The load generator if it is not our own.
+    pub(crate) cli: Option<&'a NatsCli>,
+}
+
 /// Compares; an error is a fault of the set-up, not of a server.
 pub(crate) fn compare(
     scenarios: &[Scenario],
     targets: &[Target],
-    rounds: u32,
-    timing: Timing,
-    pinning: &Pinning,
+    method: &Method<'_>,
     mut after_scenario: impl FnMut(&Scenario, &Comparison),
 ) -> Result<Comparison> {
     let mut comparison = Comparison::default();
     for scenario in scenarios {
-        for round in 0..rounds {
+        for round in 0..method.rounds {
             for target in rotated(targets, round) {
-                let outcome = run_once(scenario, target, timing, pinning);
+                let outcome = run_once(scenario, target, method);
                 interrupt::check()?;
                 progress(scenario, target, round, &outcome);
                 let shards = target.shards;
@@ -68,7 +79,7 @@ pub(crate) fn compare(
                     }
                     Err(error) if error.is::<CheckFailure>() => {
                         let failure = format!("{error:#}");
-                        comparison.void.push(VoidRun { scenario, target, round, failure });
+                        comparison.void.push(VoidRun { scenario, target, shards, round, failure });
                     }
                     Err(error) => return Err(error),
                 }
@@ -85,16 +96,16 @@ fn rotated(targets: &[Target], round: u32) -> impl Iterator<Item = &Target> {
     targets.iter().cycle().skip(start).take(targets.len())
 }
 
-fn run_once(
-    scenario: &Scenario,
-    target: &Target,
-    timing: Timing,
-    pinning: &Pinning,
-) -> Result<Sample> {
+fn run_once(scenario: &Scenario, target: &Target, method: &Method<'_>) -> Result<Sample> {
     interrupt::check()?;
-    let monitored = scenario.beside.scrapes_per_second > 0;
+    let Method { timing, pinning, cli, .. } = method;
+    let monitored = scenario.beside.scrapes_per_second > 0 || cli.is_some();
     let server = target.start(pinning, scenario.setup.as_ref(), monitored)?;
-    load::run(scenario, &server, pinning, timing).inspect_err(|_| {
+    let sample = match cli {
+        Some(cli) => cli.run(scenario, &server, *timing),
+        None => load::run(scenario, &server, pinning, *timing),
+    };
+    sample.inspect_err(|_| {
         let log = server.log_tail();
         writeln!(stderr(), "{}: end of its log:\n{log}", target.name).ok();
     })

@@ -3,10 +3,11 @@
 use std::fs;
 use std::time::SystemTime;
 
-use serde::Serialize;
+use rustix::process::{Resource, getrlimit};
+use serde::{Deserialize, Serialize};
 
 /// Where and when a comparison ran.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Host {
     pub(crate) date: String,
     pub(crate) command: String,
@@ -17,6 +18,11 @@ pub(crate) struct Host {
     pub(crate) governor: String,
     pub(crate) clocksource: String,
     pub(crate) load_average: String,
+    pub(crate) memory_mib: u64,
+    /// The limit of open files, ours and the servers'.
+    pub(crate) open_files: String,
+    /// What the kernel does against flaws of the CPU: system calls pay for it.
+    pub(crate) mitigations: String,
 }
 
 impl Host {
@@ -37,6 +43,11 @@ impl Host {
                 "/sys/devices/system/clocksource/clocksource0/current_clocksource",
             ),
             load_average: line_of("/proc/loadavg"),
+            memory_mib: memory_mib(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+            open_files: getrlimit(Resource::Nofile)
+                .current
+                .map_or_else(|| "unlimited".to_owned(), |files| files.to_string()),
+            mitigations: mitigations(),
         }
     }
 }
@@ -54,6 +65,36 @@ fn quoted(word: &str) -> String {
 fn line_of(path: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().next().map_or_else(|| "unknown".to_owned(), |line| line.trim().to_owned())
+}
+
+fn memory_mib(meminfo: &str) -> u64 {
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|text| text.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.map_or(0, |kib| kib / 1_024)
+}
+
+/// The flaws that something is done about, and those that nothing is done about.
+fn mitigations() -> String {
+    let mut found: Vec<(String, String)> = fs::read_dir("/sys/devices/system/cpu/vulnerabilities")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some((name, fs::read_to_string(entry.path()).ok()?))
+        })
+        .collect();
+    found.sort();
+    let having = |word: &str| -> Vec<&str> {
+        let has = |(_, state): &&(String, String)| state.contains(word);
+        found.iter().filter(has).map(|(name, _)| name.as_str()).collect()
+    };
+    let (on, off) = (having("Mitigation"), having("Vulnerable"));
+    match (on.is_empty(), off.is_empty()) {
+        (true, true) => "none needed, or unknown".to_owned(),
+        (_, true) => format!("on for {}", on.join(", ")),
+        _ => format!("on for {}; vulnerable to {}", on.join(", "), off.join(", ")),
+    }
 }
 
 fn cpuinfo_field(cpuinfo: &str, name: &str) -> String {

@@ -3,19 +3,27 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::affinity::Pinning;
-use crate::compare::{Comparison, Run};
+use crate::affinity::Placement;
+use crate::compare::{Comparison, Method, Run};
 use crate::host::Host;
-use crate::load::{Kept, Latency, Loop, Sample, Timing};
+use crate::load::{Kept, Latency, Loop, Sample};
 use crate::stats::Spread;
 use crate::target::Target;
 
+/// Our own load generator, which speaks the protocol itself.
+pub(crate) const OWN_DRIVER: &str = "raw sockets";
+
 /// Where the figures come from; printed above every table.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Setting {
+    /// Words of whoever started it, for example which commit was measured.
+    pub(crate) note: String,
+    /// What makes the load.
+    pub(crate) driver: String,
     pub(crate) host: Host,
+    pub(crate) placement: Placement,
     pub(crate) server_cpus: String,
     pub(crate) client_cpus: String,
     pub(crate) warm_up_seconds: f64,
@@ -25,25 +33,36 @@ pub(crate) struct Setting {
 }
 
 /// A server under test.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TargetFacts {
     pub(crate) name: String,
     pub(crate) binary: String,
     pub(crate) flags: String,
     pub(crate) version: String,
+    /// The language and its version that the server names in its greeting.
+    pub(crate) runtime: String,
 }
 
 impl Setting {
-    pub(crate) fn read(targets: &[Target], pinning: &Pinning, timing: Timing, rounds: u32) -> Self {
+    pub(crate) fn read(
+        targets: &[Target],
+        method: &Method<'_>,
+        driver: String,
+        note: String,
+    ) -> Self {
+        let Method { rounds, timing, pinning, .. } = method;
         let cpus =
             |list: &Option<_>| list.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
         Self {
+            note,
+            driver,
             host: Host::read(),
+            placement: pinning.placement(),
             server_cpus: cpus(&pinning.server),
             client_cpus: cpus(&pinning.clients),
             warm_up_seconds: timing.warm_up.as_secs_f64(),
             steady_seconds: timing.steady.as_secs_f64(),
-            rounds,
+            rounds: *rounds,
             targets: targets
                 .iter()
                 .map(|target| TargetFacts {
@@ -51,6 +70,7 @@ impl Setting {
                     binary: target.binary.display().to_string(),
                     flags: target.flags.join(" "),
                     version: target.version(),
+                    runtime: target.runtime(pinning).unwrap_or_else(|_| "unknown".to_owned()),
                 })
                 .collect(),
         }
@@ -62,6 +82,7 @@ impl Setting {
         let kind = if host.virtual_machine { " (virtual machine)" } else { "" };
         let mut text = format!(
             "{}\n{}\nLinux {}, {} x {}{kind}, governor {}, clocksource {}, load {}\n\
+             {} MiB of memory, {} open files allowed, mitigations: {}\n\
              server on CPU {server_cpus}, clients on CPU {client_cpus}, \
              {} rounds of {} s after {} s\n",
             host.command,
@@ -72,13 +93,20 @@ impl Setting {
             host.governor,
             host.clocksource,
             host.load_average,
+            host.memory_mib,
+            host.open_files,
+            host.mitigations,
             self.rounds,
             self.steady_seconds,
             self.warm_up_seconds,
         );
         for target in &self.targets {
-            let TargetFacts { name, binary, flags, version } = target;
-            writeln!(text, "{name}: {version} ({binary} {flags})").ok();
+            let TargetFacts { name, binary, flags, version, runtime } = target;
+            writeln!(text, "{name}: {version}, {runtime} ({binary} {flags})").ok();
+        }
+        writeln!(text, "load: {}", self.driver).ok();
+        if !self.note.is_empty() {
+            writeln!(text, "{}", self.note).ok();
         }
         text
     }
@@ -285,14 +313,20 @@ pub(crate) fn bytes_to_mib(bytes: u64) -> f64 {
 }
 
 /// Everything, for machines.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Document<S, C> {
+    pub(crate) setting: S,
+    #[serde(flatten)]
+    pub(crate) comparison: C,
+}
+
 pub(crate) fn json(setting: &Setting, comparison: &Comparison) -> Result<String> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        setting: &'a Setting,
-        #[serde(flatten)]
-        comparison: &'a Comparison,
-    }
-    Ok(serde_json::to_string_pretty(&Document { setting, comparison })?)
+    Ok(serde_json::to_string(&Document { setting, comparison })?)
+}
+
+/// What `json` wrote.
+pub(crate) fn from_json(text: &str) -> Result<Document<Setting, Comparison>> {
+    Ok(serde_json::from_str(text)?)
 }
 
 /// One line per run under the names of its columns.

@@ -7,7 +7,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde::Deserialize;
 
 use crate::affinity::{CpuList, Pinning};
@@ -27,7 +28,11 @@ use crate::scenario::Setup;
 
 /// How long a server may take until its port is known.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server that may end by itself has for it.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
 const START_POLL: Duration = Duration::from_millis(5);
+/// Longest INFO that is read.
+const GREETING_LEN_MAX: u64 = 64 * 1_024;
 /// How much of a server's log a failure shows.
 const LOG_TAIL_LEN: usize = 2_000;
 /// Only these targets understand `--shards`.
@@ -55,6 +60,8 @@ pub(crate) struct Target {
     pub(crate) shards: Option<u32>,
     /// CPUs of its own, where those of all servers are too many.
     cpus: Option<CpuList>,
+    /// It may end by itself: a build that counts what it runs writes the counts then.
+    pub(crate) ends_gently: bool,
 }
 
 impl FromStr for Target {
@@ -69,7 +76,8 @@ impl FromStr for Target {
         let binary = PathBuf::from(path);
         ensure!(binary.is_file(), "target {name}: no file {path}");
         let flags = flags.split_ascii_whitespace().map(str::to_owned).collect();
-        Ok(Self { name: name.to_owned(), binary, flags, shards: None, cpus: None })
+        let name = name.to_owned();
+        Ok(Self { name, binary, flags, shards: None, cpus: None, ends_gently: false })
     }
 }
 
@@ -77,6 +85,11 @@ impl Target {
     /// True if this server is ours: only it knows shards, and goals are set for it.
     pub(crate) fn is_ours(name: &str) -> bool {
         name.starts_with(SHARDED)
+    }
+
+    /// Its name without the number of shards.
+    pub(crate) fn base_name(&self) -> &str {
+        base_name(&self.name)
     }
 
     /// One target for each number of shards if this server is ours, else itself. Of several, each
@@ -106,6 +119,22 @@ impl Target {
             |output| String::from_utf8_lossy(&output.stdout).into_owned(),
         );
         text.lines().next().unwrap_or("no answer to -v").to_owned()
+    }
+
+    /// What a server says of its language in INFO: `go1.19.8`.
+    pub(crate) fn runtime(&self, pinning: &Pinning) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Info {
+            go: String,
+        }
+        let server = self.start(pinning, None, false)?;
+        let addr = address(&server.ports.nats, "nats://").context("a client port")?;
+        let stream = TcpStream::connect(addr)?;
+        stream.set_read_timeout(Some(START_TIMEOUT))?;
+        let mut line = String::new();
+        BufReader::new(stream.take(GREETING_LEN_MAX)).read_line(&mut line)?;
+        let info: Info = serde_json::from_str(line.strip_prefix("INFO ").context("INFO")?)?;
+        Ok(info.go)
     }
 
     /// Starts a server, with its monitoring port open if `monitored`, and waits until it listens.
@@ -145,7 +174,8 @@ impl Target {
         let child = pinning.on_server_cpus(self.cpus.as_ref(), || {
             command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))
         })?;
-        let mut server = Server { child, dir, ports: Ports::default() };
+        let mut server =
+            Server { child, dir, ports: Ports::default(), ends_gently: self.ends_gently };
         server.ports = server.wait_for_ports().map_err(|error| {
             // What one server does not take is a fact about it, and no reason to stop the others.
             let text = format!("target {}: {error:#}", self.name);
@@ -155,12 +185,18 @@ impl Target {
     }
 }
 
+/// `ringbus/2` and `ringbus/1` are the same program.
+pub(crate) fn base_name(target: &str) -> &str {
+    target.split('/').next().unwrap_or(target)
+}
+
 /// A running server; it is killed when this goes away.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
     dir: PathBuf,
     ports: Ports,
+    ends_gently: bool,
 }
 
 /// What a ports file says.
@@ -174,6 +210,18 @@ struct Ports {
 impl Server {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks the server to end and gives it some time.
+    fn end(&mut self) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        if pid.is_none_or(|pid| kill_process(pid, Signal::TERM).is_err()) {
+            return;
+        }
+        let deadline = Instant::now() + END_TIMEOUT;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(START_POLL);
+        }
     }
 
     /// Where clients connect, as whom.
@@ -213,6 +261,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.ends_gently {
+            self.end();
+        }
         // Both fail only if the server is gone already.
         self.child.kill().ok();
         self.child.wait().ok();

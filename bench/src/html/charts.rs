@@ -1,10 +1,13 @@
 //! Which pictures the page has, and what goes into them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::plot::{self, Line, Plot};
 use super::svg::{Svg, escape};
 use super::{Report, bars};
+use crate::compare::Run;
+use crate::goals;
 use crate::report;
 use crate::scenario::{Scenario, Shape};
 use crate::stats::Spread;
@@ -34,6 +37,27 @@ pub(super) fn write(page: &mut String, report: &Report<'_>) {
         "Millions per second at full speed, by bytes of payload; both axes logarithmic. The load \
          generator may be the limit: compare the cores that the server used.",
         &throughput,
+    );
+    let scaling: Vec<String> = report
+        .scenarios
+        .iter()
+        .flat_map(|scenario| {
+            [
+                scaling(report, scenario, "what its cores could do", &goals::capacity),
+                scaling(report, scenario, "as measured", &|run| run.sample.per_second),
+            ]
+        })
+        .flatten()
+        .collect();
+    section(
+        page,
+        report,
+        "Scaling over shards",
+        "Millions per second by number of shards; both axes logarithmic, so twice the shards for \
+         twice the rate is a line as steep as the grid. What its cores could do is the number of \
+         shards by the CPU of an operation: it does not depend on whether the load generator could \
+         keep all of them busy. What was measured does.",
+        &scaling,
     );
     let latency: Vec<String> =
         report.scenarios.iter().filter_map(|scenario| latency(report, scenario)).collect();
@@ -124,6 +148,36 @@ fn throughput(report: &Report<'_>, family: &Family<'_>) -> Option<String> {
         .collect();
     let title = family.name.clone();
     let plot = Plot { title, x_name: "bytes of payload", y_name: "M/s", x_marks, lines };
+    Some(with_caption(&plot.title, &plot::draw(&plot)?))
+}
+
+/// A line for each program that ran with several numbers of shards; nothing if none did.
+fn scaling(
+    report: &Report<'_>,
+    scenario: &Scenario,
+    what: &str,
+    figure: &dyn Fn(&Run) -> f64,
+) -> Option<String> {
+    let mut lines: Vec<(&str, Line)> = Vec::new();
+    let mut counts = BTreeSet::new();
+    for (idx, target) in report.targets.iter().enumerate() {
+        let Some(shards) = target.shards else { continue };
+        let runs = report.runs(scenario, target);
+        let Some(rate) = Spread::of(runs.iter().map(|run| figure(run) / 1e6)) else { continue };
+        counts.insert(shards);
+        let point = (f64::from(shards), rate.median);
+        match lines.iter_mut().find(|(base, _)| *base == target.base_name()) {
+            Some((_, line)) => line.points.push(point),
+            None => lines.push((target.base_name(), Line { target: idx, points: vec![point] })),
+        }
+    }
+    if counts.len() < 2 {
+        return None;
+    }
+    let x_marks = counts.iter().map(|count| (f64::from(*count), count.to_string())).collect();
+    let lines = lines.into_iter().map(|(_, line)| line).collect();
+    let title = format!("{}, {what}", scenario.name);
+    let plot = Plot { title, x_name: "shards", y_name: "M/s", x_marks, lines };
     Some(with_caption(&plot.title, &plot::draw(&plot)?))
 }
 

@@ -14,7 +14,8 @@ mod tests;
 use std::fmt::Write;
 
 use crate::compare::{Comparison, Run, VoidRun};
-use crate::report::{self, Setting};
+use crate::goals::Verdict;
+use crate::report::{self, Setting, TargetFacts};
 use crate::scenario::Scenario;
 use crate::target::Target;
 use svg::escape;
@@ -28,6 +29,7 @@ pub(crate) struct Report<'a> {
     pub(crate) scenarios: &'a [Scenario],
     pub(crate) targets: &'a [Target],
     pub(crate) comparison: &'a Comparison,
+    pub(crate) verdicts: &'a [Verdict],
 }
 
 impl Report<'_> {
@@ -47,6 +49,7 @@ pub(crate) fn page(report: &Report<'_>) -> String {
     write_facts(&mut page, report.setting);
     write_void(&mut page, &report.comparison.void);
     table::write(&mut page, report);
+    table::write_goals(&mut page, report.verdicts);
     charts::write(&mut page, report);
     page.push_str("</body>\n</html>\n");
     page
@@ -62,10 +65,17 @@ fn write_facts(page: &mut String, setting: &Setting) {
         (
             "host".to_owned(),
             format!(
-                "governor {}, clocksource {}, load {} at the start",
-                host.governor, host.clocksource, host.load_average
+                "governor {}, clocksource {}, load {} at the start, {} MiB of memory, \
+                 {} open files allowed",
+                host.governor,
+                host.clocksource,
+                host.load_average,
+                host.memory_mib,
+                host.open_files
             ),
         ),
+        ("load".to_owned(), setting.driver.clone()),
+        ("mitigations".to_owned(), host.mitigations.clone()),
         (
             "placement".to_owned(),
             format!(
@@ -82,8 +92,12 @@ fn write_facts(page: &mut String, setting: &Setting) {
         ),
     ];
     for target in &setting.targets {
-        let text = format!("{} ({} {})", target.version, target.binary, target.flags);
+        let TargetFacts { version, runtime, binary, flags, .. } = target;
+        let text = format!("{version}, {runtime} ({binary} {flags})");
         facts.push((target.name.clone(), text));
+    }
+    if !setting.note.is_empty() {
+        facts.push(("note".to_owned(), setting.note.clone()));
     }
     page.push_str("<table class=\"facts\">\n");
     for (name, text) in facts {
@@ -98,7 +112,7 @@ fn write_void(page: &mut String, void: &[VoidRun]) {
         return;
     }
     page.push_str("<h2 class=\"bad\">Runs that failed their check</h2>\n<ul>\n");
-    for VoidRun { scenario, target, round, failure } in void {
+    for VoidRun { scenario, target, round, failure, .. } in void {
         let text = format!("{scenario}, {target}, round {}: {failure}", round + 1);
         writeln!(page, "<li class=\"bad\">{}</li>", escape(&text)).ok();
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::Report;
 use super::svg::escape;
 use crate::compare::Run;
+use crate::goals::{Outcome, Verdict};
 use crate::load::{Kept, Latency, Sample};
 use crate::report::{self, significant};
 use crate::stats::Spread;
@@ -59,6 +60,28 @@ pub(super) fn write(page: &mut String, report: &Report<'_>) {
             runs.iter().any(|run| run.sample.latency.is_some()).then(|| latency_row(runs))?
         });
     }
+}
+
+/// Which goals were reached; nothing if none can be judged by these results.
+pub(super) fn write_goals(page: &mut String, verdicts: &[Verdict]) {
+    if verdicts.is_empty() {
+        return;
+    }
+    page.push_str(
+        "<h2>Figures to reach</h2>\n<p>Against the best of the other servers in this run.</p>\n\
+         <div class=\"wide\">\n<table class=\"figures\">\n<thead><tr><th>goal</th><th>target</th>\
+         <th>figure</th><th>wanted</th><th>seen</th><th></th></tr></thead>\n<tbody>\n",
+    );
+    for Verdict { row, target, figure, wanted, outcome } in verdicts {
+        let (word, seen) = outcome.cells();
+        page.push_str("<tr>");
+        for text in [row, target, figure, wanted, &seen] {
+            write!(page, "<td>{}</td>", escape(text)).ok();
+        }
+        let class = if matches!(outcome, Outcome::Missed(_)) { " class=\"bad\"" } else { "" };
+        writeln!(page, "<td{class}>{word}</td></tr>").ok();
+    }
+    page.push_str("</tbody>\n</table>\n</div>\n");
 }
 
 /// All scenarios for which `row` has cells; it gets the position of the target, the runs of the

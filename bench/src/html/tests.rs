@@ -2,6 +2,8 @@
 
 use super::plot::{Line, Plot};
 use super::*;
+use crate::affinity::Placement;
+use crate::goals::Outcome;
 use crate::host::Host;
 use crate::load::{Kept, Latency, Loop, Sample};
 use crate::report::TargetFacts;
@@ -21,8 +23,12 @@ fn setting(targets: &[Target]) -> Setting {
         binary: "/bin/x".to_owned(),
         flags: NASTY.to_owned(),
         version: "v1".to_owned(),
+        runtime: "go1".to_owned(),
     };
     Setting {
+        note: "a note".to_owned(),
+        driver: "raw sockets".to_owned(),
+        placement: Placement::Apart,
         host: Host {
             date: "2026-01-01T00:00:00Z".to_owned(),
             command: format!("ringbus-bench run --target {NASTY}"),
@@ -33,6 +39,9 @@ fn setting(targets: &[Target]) -> Setting {
             governor: "unknown".to_owned(),
             clocksource: "tsc".to_owned(),
             load_average: "0".to_owned(),
+            memory_mib: 1,
+            open_files: "1".to_owned(),
+            mitigations: "on".to_owned(),
         },
         server_cpus: "0".to_owned(),
         client_cpus: "1".to_owned(),
@@ -102,7 +111,18 @@ fn run(scenario: &Scenario, target: &Target, cpu_ns: f64, invalid: Option<&str>)
 }
 
 fn written(scenarios: &[Scenario], targets: &[Target], comparison: &Comparison) -> String {
-    page(&Report { setting: &setting(targets), scenarios, targets, comparison })
+    let setting = &setting(targets);
+    page(&Report { setting, scenarios, targets, comparison, verdicts: &[verdict()] })
+}
+
+fn verdict() -> Verdict {
+    Verdict {
+        row: NASTY.to_owned(),
+        target: "a".to_owned(),
+        figure: "CPU ns".to_owned(),
+        wanted: "at most 1".to_owned(),
+        outcome: Outcome::Missed(2.0),
+    }
 }
 
 /// Every element that is opened is closed, in order. Only for pages without text that looks like
@@ -129,6 +149,7 @@ fn names_are_text_and_nothing_else() {
     let void = VoidRun {
         scenario: NASTY.to_owned(),
         target: NASTY.to_owned(),
+        shards: None,
         round: 0,
         failure: NASTY.to_owned(),
     };
@@ -164,6 +185,8 @@ fn page_needs_nothing_else_and_is_always_the_same() {
         "<td>10.00 <small>[10.00-10.00]</small></td><td>delivery</td>",
         "<td>1.00 <small>[1.00-1.00]</small></td>",
         "<h2>Latency</h2>",
+        "<h2>Figures to reach</h2>",
+        "<td>2.00</td><td class=\"bad\">MISSED</td>",
         "<td>open loop</td><td>1 of 1</td>",
         "<td>60.0 <small>[60.0-60.0]</small></td><td>3.00 <small>[3.00-3.00]</small></td>",
         "<h2>Server CPU</h2>",
@@ -174,6 +197,22 @@ fn page_needs_nothing_else_and_is_always_the_same() {
     ] {
         assert!(page.contains(wanted), "{wanted} is missing in {page}");
     }
+    assert_balanced(&page);
+}
+
+#[test]
+fn scaling_is_drawn_if_there_is_more_than_one_number_of_shards() {
+    let (scenario, base) = (request(16), target("ringbus"));
+    let targets = base.with_shards(&[1, 2], None);
+    let runs: Vec<Run> = (targets.iter())
+        .map(|target| Run { shards: target.shards, ..run(&scenario, target, 10.0, None) })
+        .collect();
+    let comparison = Comparison { runs, void: Vec::new() };
+    let page = written(std::slice::from_ref(&scenario), &targets, &comparison);
+    assert!(page.contains("<h3>rr-16B, what its cores could do</h3>"), "{page}");
+    assert!(page.contains("<h3>rr-16B, as measured</h3>"), "{page}");
+    let page = written(&[scenario], &targets[..1], &comparison);
+    assert!(!page.contains("Scaling over shards"), "{page}");
     assert_balanced(&page);
 }
 

@@ -85,12 +85,12 @@ fn come(
 }
 
 /// How many files a process may have open; the servers inherit our limit.
-fn file_limit() -> u64 {
+pub(super) fn file_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// As many as there may be, and a word if these are fewer than asked for.
-fn within_limits(wanted: usize, files: u64) -> (usize, Option<String>) {
+pub(super) fn within_limits(wanted: usize, files: u64) -> (usize, Option<String>) {
     let possible = usize::try_from(files.saturating_sub(SERVER_FILES)).unwrap_or(usize::MAX);
     if wanted <= possible {
         return (wanted, None);

@@ -43,6 +43,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use latency::{Kept, Latency, Loop};
+pub(crate) use scrape::get as monitoring_page;
 
 use crate::affinity::Pinning;
 use crate::check::CheckFailure;
@@ -69,7 +70,7 @@ pub(crate) struct Timing {
 }
 
 /// What one run came to, per operation of the unit named.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) unit: String,
     pub(crate) operations: u64,
@@ -123,20 +124,42 @@ pub(crate) fn run(
     pinning: &Pinning,
     timing: Timing,
 ) -> Result<Sample> {
+    let (beside, reduced) = within_limits(scenario, crowd::file_limit())?;
     let site = Site {
         door: server.door(scenario.setup.as_ref())?,
         monitor: server.monitor(),
         threads: pinning.client_threads(),
         server: server.pid(),
         timing,
-        beside: scenario.beside,
+        beside,
     };
-    match &scenario.shape {
+    let mut sample = match &scenario.shape {
         Shape::Stream(shape) => stream::run(shape, &site),
         Shape::Latency(open) => open::run(open, &site),
         Shape::Request(requests) => request::run(requests, &site),
         Shape::Crowd(crowd) => crowd::run(crowd, &site),
+    }?;
+    sample.reduced = sample.reduced.or(reduced);
+    Ok(sample)
+}
+
+/// As many idle connections as the limit of open files leaves room for beside the others.
+fn within_limits(scenario: &Scenario, files: u64) -> Result<(Beside, Option<String>)> {
+    let busy = match &scenario.shape {
+        Shape::Stream(stream) => stream.publishers + stream.subscribers,
+        Shape::Latency(open) => open.subscribers + 1,
+        Shape::Request(requests) => requests.requesters + requests.responders,
+        // It cuts itself.
+        Shape::Crowd(_) => 0,
+    };
+    let (possible, _) = crowd::within_limits(busy, files);
+    if possible < busy {
+        let text = format!("this host allows {files} open files, too few for {busy} clients");
+        return Err(CheckFailure(text).into());
     }
+    let (idle, reduced) =
+        crowd::within_limits(scenario.beside.idle, files.saturating_sub(busy as u64));
+    Ok((Beside { idle, ..scenario.beside }, reduced))
 }
 
 /// Where a run is.

@@ -55,7 +55,7 @@ impl Scraper {
 }
 
 /// One page, with its head.
-pub(super) fn get(monitor: SocketAddr, page: &str) -> Result<String> {
+pub(crate) fn get(monitor: SocketAddr, page: &str) -> Result<String> {
     let failed = |what: String| CheckFailure(format!("monitoring port, {page}: {what}"));
     let mut stream =
         TcpStream::connect(monitor).map_err(|error| failed(format!("cannot connect: {error}")))?;

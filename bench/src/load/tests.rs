@@ -224,6 +224,19 @@ fn requests_are_answered_and_a_lost_one_is_noticed() {
 }
 
 #[test]
+fn clients_are_cut_to_the_files_that_may_be_open() {
+    let shape = Shape::Request(Requests { requesters: 2_000, responders: 1, size: 16 });
+    let beside = Beside { idle: 10_000, ..Beside::default() };
+    let scenario = Scenario { name: "x".to_owned(), shape, beside, setup: None };
+    let (beside, reduced) = within_limits(&scenario, 20_000).unwrap();
+    assert_eq!((beside.idle, reduced), (10_000, None));
+    let (beside, reduced) = within_limits(&scenario, 4_096).unwrap();
+    assert!(beside.idle < 2_000 && reduced.is_some(), "{beside:?}");
+    let error = within_limits(&scenario, 1_024).unwrap_err();
+    assert!(error.is::<CheckFailure>(), "{error:#}");
+}
+
+#[test]
 fn idle_crowd_is_counted() {
     let crowd = Crowd { connections: 20, at_once: 3 };
     let sample = crowd::run(&crowd, &site(Fault::None)).unwrap();

@@ -31,8 +31,10 @@ const BUILT_IN: [(&str, &str); 12] = [
     ("idle.toml", include_str!("../../scenarios/idle.toml")),
 ];
 /// Configuration files that built-in families name.
-const CONFIGS: [(&str, &str); 1] =
-    [("accounts.conf", include_str!("../../scenarios/accounts.conf"))];
+const CONFIGS: [(&str, &str); 2] = [
+    ("accounts.conf", include_str!("../../scenarios/accounts.conf")),
+    ("permissions.conf", include_str!("../../scenarios/permissions.conf")),
+];
 /// Bound on clients of any role: their ids are two bytes and six digits.
 const CLIENTS_MAX: usize = 50_000;
 const SIZE_MAX: usize = 1_024 * 1_024;
@@ -380,6 +382,8 @@ mod tests {
             "wild-100k-128B",
             "1to1-16B-churn",
             "1to10-16B-accounts",
+            "1to10-16B-permissions",
+            "reqrep-16-16B-permissions",
             "1to10-16B-stalled",
             "1to10-16B-idle10k",
             "1to1-16B-scrape",
