@@ -13,6 +13,7 @@ use std::sync::Arc;
 use data_encoding::BASE64URL_NOPAD;
 use subtle::{Choice, ConstantTimeEq};
 
+use ringbus_shard::authorize::{Permissions, Rules};
 use ringbus_shard::ids::AccountId;
 use ringbus_shard::options::{Authenticator, Grant, Nonce, Offer, Verdict};
 use ringbus_shard::wire::connect::ConnectOptions;
@@ -70,6 +71,8 @@ pub struct Users<'a> {
     accounts: &'a mut Accounts,
     known: HashMap<String, Known>,
     in_force: Vec<Account>,
+    /// The rules of the last user that had any.
+    compiled: Option<Arc<Permissions>>,
 }
 
 impl<'a> Users<'a> {
@@ -77,7 +80,7 @@ impl<'a> Users<'a> {
     pub fn new(accounts: &'a mut Accounts) -> Self {
         let system = Arc::clone(accounts.system());
         let in_force = [GLOBAL, &*system].map(|name| accounts.enter(name)).into();
-        Self { accounts, known: HashMap::new(), in_force }
+        Self { accounts, known: HashMap::new(), in_force, compiled: None }
     }
 
     /// This account exists.
@@ -89,10 +92,25 @@ impl<'a> Users<'a> {
     }
 
     /// This user exists, and lives in that account. Names are unique among all accounts.
-    pub fn user(&mut self, account: &str, name: &str, password: &Secret) {
+    pub fn user(&mut self, account: &str, name: &str, password: &Secret, rules: Option<&Rules>) {
         self.account(account);
-        let grant = grant(self.accounts.enter(account), name.into());
+        let grant = grant(self.accounts.enter(account), name.into(), self.permissions(rules));
         self.known.insert(name.to_owned(), Known { password: password.clone(), grant });
+    }
+
+    /// Rules, compiled once however many users have them in a row.
+    fn permissions(&mut self, rules: Option<&Rules>) -> Option<Arc<Permissions>> {
+        let rules = rules?;
+        if let Some(known) = self.compiled.as_ref().filter(|known| known.rules() == rules) {
+            return Some(Arc::clone(known));
+        }
+        let compiled = Arc::new(Permissions::new(rules.clone()).unwrap_or_else(|bad| {
+            // The configuration was checked. Whatever this is, it allows nothing.
+            tracing::error!("Rules that are none: {bad}");
+            Permissions::nothing()
+        }));
+        self.compiled = Some(Arc::clone(&compiled));
+        Some(compiled)
     }
 
     /// Judges by these users; clients without credentials become the one named, if one is.
@@ -107,7 +125,7 @@ impl<'a> Users<'a> {
     /// Judges by these users; clients without credentials go to the global account.
     #[must_use]
     pub fn judge_with_guests(self) -> Auth {
-        let guest = grant(self.accounts.enter(GLOBAL), Arc::clone(self.accounts.guest()));
+        let guest = grant(self.accounts.enter(GLOBAL), Arc::clone(self.accounts.guest()), None);
         let demand = Demand::Users(self.known, Entrance::Guest(guest));
         Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
     }
@@ -132,8 +150,9 @@ impl<'a> Users<'a> {
     }
 }
 
-fn grant(account: Account, user: Arc<str>) -> Grant {
-    Grant { account: account.id, account_name: account.name, user: Some(user), ..Grant::default() }
+fn grant(account: Account, user: Arc<str>, permissions: Option<Arc<Permissions>>) -> Grant {
+    let (account, account_name) = (account.id, account.name);
+    Grant { account, account_name, user: Some(user), permissions, ..Grant::default() }
 }
 
 impl Auth {
@@ -283,7 +302,7 @@ mod tests {
     fn several<'a>(accounts: &'a mut Accounts, all: &[[&str; 3]]) -> Users<'a> {
         let mut users = Users::new(accounts);
         for [account, name, password] in all {
-            users.user(account, name, &Secret::from((*password).to_owned()));
+            users.user(account, name, &Secret::from((*password).to_owned()), None);
         }
         users
     }

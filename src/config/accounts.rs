@@ -3,19 +3,21 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use ringbus_shard::authorize::Rules;
 use ringbus_shard::subject::mapping::Mappings;
 
 use super::auth::User;
 use super::dump::quoted;
 use super::later;
 use super::mappings;
+use super::permissions::{self, Given};
 use super::problem::Spot;
 use super::reader::{Field, Found, FromField, Reader};
 use super::value::{Entry, Value};
 use crate::auth::GLOBAL;
 
 /// One of the accounts.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Account {
     /// Unique.
     pub name: String,
@@ -23,6 +25,8 @@ pub struct Account {
     pub users: Vec<User>,
     /// What becomes of the subjects that its clients publish to.
     pub mappings: Mappings,
+    /// What those of them may do that have no rules of their own.
+    pub default_permissions: Option<Rules>,
 }
 
 /// What users of accounts have to get along with.
@@ -66,6 +70,7 @@ fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Accou
     let mut reader = Reader::new(map, report);
     let users = User::read_all(&mut reader, &mut others.names);
     let mappings = mappings::read(&mut reader).map(|found| found.value).unwrap_or_default();
+    let default_permissions = reader.optional::<Given>(&["default_permissions"]);
     later::refuse(&mut reader, later::ACCOUNT);
     reader.finish();
     let Found { value: users, at } =
@@ -73,7 +78,8 @@ fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Accou
     for conflict in others.conflicts.iter().filter(|_| !users.is_empty()) {
         report.error(&at, *conflict);
     }
-    Some(Account { name: entry.key.clone(), users, mappings })
+    let default_permissions = default_permissions.map(|given| given.value.0);
+    Some(Account { name: entry.key.clone(), users, mappings, default_permissions })
 }
 
 /// Accounts without anything but a name.
@@ -86,7 +92,7 @@ fn list(field: Field<'_>) -> Vec<Account> {
             continue;
         }
         if names.insert(name.clone()) {
-            accounts.push(Account { name, users: Vec::new(), mappings: Mappings::default() });
+            accounts.push(Account { name, ..Account::default() });
         } else {
             field.report.error(field.at, format!("Duplicate Account Entry: {name}"));
         }
@@ -104,12 +110,15 @@ fn is_free(name: &str, at: &Spot, field: Field<'_>) -> bool {
 /// As the grammar has them, passwords not shown.
 pub(super) fn shown(accounts: &[Account]) -> String {
     let mut text = String::from("{");
-    for (index, Account { name, users, mappings }) in accounts.iter().enumerate() {
+    for (index, account) in accounts.iter().enumerate() {
+        let Account { name, users, mappings, default_permissions } = account;
         let separator = if index == 0 { "" } else { ", " };
         let users = (!users.is_empty()).then(|| format!("users: {}", User::shown(users)));
+        let default = default_permissions.as_ref().map(permissions::shown);
+        let default = default.map(|rules| format!("default_permissions: {rules}"));
         let maps =
             (!mappings.is_empty()).then(|| format!("mappings: {}", mappings::shown(mappings)));
-        let parts: Vec<String> = users.into_iter().chain(maps).collect();
+        let parts: Vec<String> = users.into_iter().chain(default).chain(maps).collect();
         let _ = write!(text, "{separator}{}: {{{}}}", quoted(name), parts.join(", "));
     }
     text.push('}');

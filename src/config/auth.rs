@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringbus_shard::account as shard;
+use ringbus_shard::authorize::Rules;
 use ringbus_shard::limits::Limits;
 use ringbus_shard::subject::mapping::Mappings;
 use ringbus_shard::wire::secret::Secret;
@@ -16,6 +17,7 @@ use super::later;
 use super::listen::non_empty;
 use super::mappings;
 use super::operators::Operators;
+use super::permissions::{self, Given};
 use super::problem::{Report, Spot};
 use super::reader::{Field, Found, FromField, Reader};
 use super::setting::{Origin, Setting};
@@ -38,6 +40,8 @@ pub struct Credentials {
     pub token: Setting<Secret>,
     /// Users of the global account.
     pub users: Setting<Vec<User>>,
+    /// What those of them may do that have no rules of their own.
+    pub default_permissions: Setting<Option<Rules>>,
     /// How long a client may take.
     pub timeout: Setting<Duration>,
     /// The other accounts, with their users.
@@ -59,6 +63,8 @@ pub struct User {
     pub name: String,
     /// Empty if there is none.
     pub password: Secret,
+    /// What it may do, if that was said of it.
+    pub permissions: Option<Rules>,
 }
 
 /// The block as it is in the file.
@@ -68,6 +74,7 @@ struct Block {
     password: Option<Found<Secret>>,
     token: Option<Found<Secret>>,
     users: Option<Found<Vec<User>>>,
+    default_permissions: Option<Found<Rules>>,
     timeout: Option<Found<Duration>>,
 }
 
@@ -93,6 +100,8 @@ impl Credentials {
                 .or_file(block.token)
                 .or_flag("--auth", flags.auth.clone()),
             users: Setting::new(Vec::new()).or_file(block.users),
+            default_permissions: Setting::new(None)
+                .or_file(block.default_permissions.map(|found| found.map(Some))),
             timeout: Setting::new(Duration::ZERO)
                 .or_file(block.timeout)
                 .map(|timeout| if timeout.is_zero() { usual } else { timeout }),
@@ -164,10 +173,17 @@ impl Credentials {
         let global = self.users.iter().map(|user| (GLOBAL, user));
         let others = self.accounts.iter();
         global.chain(
-            others.flat_map(|Account { name, users, .. }| {
-                users.iter().map(move |user| (&**name, user))
-            }),
+            others.flat_map(|account| account.users.iter().map(|user| (&*account.name, user))),
         )
+    }
+
+    /// What users of an account may do that have no rules of their own.
+    fn default_permissions(&self, account: &str) -> Option<&Rules> {
+        let others = || self.accounts.iter().find(|known| known.name == account);
+        match account {
+            GLOBAL => self.default_permissions.as_ref(),
+            _ => others().and_then(|account| account.default_permissions.as_ref()),
+        }
     }
 
     /// Whether there is a user with this name in any account.
@@ -185,7 +201,8 @@ impl Credentials {
         }
         let mut count = 0_usize;
         for (account, user) in self.all_users() {
-            users.user(account, &user.name, &user.password);
+            let rules = user.permissions.as_ref().or_else(|| self.default_permissions(account));
+            users.user(account, &user.name, &user.password, rules);
             count += 1;
         }
         if self.has_guests() {
@@ -212,6 +229,7 @@ impl Credentials {
             && *self.password == *new.password
             && *self.token == *new.token
             && *self.users == *new.users
+            && *self.default_permissions == *new.default_permissions
             && *self.accounts == *new.accounts
             && *self.mappings == *new.mappings
             && *self.no_auth_user == *new.no_auth_user
@@ -238,10 +256,13 @@ impl Credentials {
 
     pub(super) fn show(&self, dump: &mut Dump) {
         let Self { user, password, token, users, timeout, accounts, mappings, .. } = self;
+        let default = &self.default_permissions;
+        let shown = default.as_ref().map_or_else(|| "{}".to_owned(), permissions::shown);
         dump.optional_text("authorization.user", user);
         dump.secret("authorization.password", password);
         dump.secret("authorization.token", token);
         dump.line("authorization.users", User::shown(users), users.origin());
+        dump.line("authorization.default_permissions", shown, default.origin());
         dump.duration("authorization.timeout", timeout);
         dump.line("accounts", accounts::shown(accounts), accounts.origin());
         dump.line("mappings", mappings::shown(mappings), mappings.origin());
@@ -257,6 +278,9 @@ impl Block {
             password: reader.optional::<Plain>(&["pass", "password"]).map(Plain::found),
             token: reader.optional::<Plain>(&["token"]).map(Plain::found),
             users: User::read_all(&mut reader, names),
+            default_permissions: reader
+                .optional::<Given>(&["default_permissions", "default_permission", "permissions"])
+                .map(|found| found.map(|given| given.0)),
             timeout: reader.optional::<Timeout>(&["timeout"]).map(|found| found.map(|it| it.0)),
         };
         later::refuse(&mut reader, later::AUTHORIZATION);
@@ -271,6 +295,9 @@ impl Block {
         }
         if block.users.is_some() && has_token {
             report.error(at, "Can not have a token and a users array");
+        }
+        if let (Some(found), None) = (&block.default_permissions, &block.users) {
+            report.warn(&found.at, "default permissions are for users, and there are none here");
         }
         reader.finish();
         block
@@ -315,7 +342,12 @@ impl User {
     pub(super) fn shown(users: &[Self]) -> String {
         let texts: Vec<String> = users
             .iter()
-            .map(|user| format!("{{user: {:?}, password: {:?}}}", user.name, user.password))
+            .map(|Self { name, password, permissions }| {
+                let rules = permissions.as_ref().map(permissions::shown);
+                let rules = rules.map(|rules| format!(", permissions: {rules}"));
+                let rules = rules.unwrap_or_default();
+                format!("{{user: {name:?}, password: {password:?}{rules}}}")
+            })
             .collect();
         format!("[{}]", texts.join(", "))
     }
@@ -326,6 +358,7 @@ impl FromField<'_> for User {
         let mut reader = Reader::read(field)?;
         let name = reader.optional::<String>(&["user", "username"]);
         let password = reader.optional::<Plain>(&["pass", "password"]);
+        let permissions = reader.optional::<Given>(&["permissions", "permission", "authorization"]);
         let has_nkey = !reader.take(&["nkey"]).is_empty();
         later::refuse(&mut reader, later::USER);
         reader.finish();
@@ -337,7 +370,8 @@ impl FromField<'_> for User {
             return None;
         };
         let password = password.map(|password| password.value.0).unwrap_or_default();
-        Some(Self { name, password })
+        let permissions = permissions.map(|given| given.value.0);
+        Some(Self { name, password, permissions })
     }
 }
 

@@ -122,12 +122,6 @@ const CERT_STORE: &str = "a certificate store of Windows";
 
 /// Keys of the `authorization` block.
 pub(super) const AUTHORIZATION: &[Feature] = &[
-    feature(
-        &["default_permissions", "default_permission", "permissions"],
-        "a restriction to subjects",
-        Shape::Map(nested::PERMISSIONS),
-        is_empty,
-    ),
     feature(&["auth_callout", "auth_hook"], "auth callout", Shape::Map(nested::CALLOUT), never),
     feature(&["proxy_required"], "a trusted proxy", ANY, is_false),
 ];
@@ -135,12 +129,6 @@ pub(super) const AUTHORIZATION: &[Feature] = &[
 /// Keys of a user in it.
 pub(super) const USER: &[Feature] = &[
     feature(&["nkey"], "an nkey", ANY, is_empty),
-    feature(
-        &["permissions", "permission", "authorization"],
-        "a restriction to subjects",
-        Shape::Map(nested::PERMISSIONS),
-        is_empty,
-    ),
     feature(
         &["allowed_connection_types", "connection_types", "clients"],
         "a choice of connection types",
@@ -156,12 +144,6 @@ pub(super) const ACCOUNT: &[Feature] = &[
     feature(&["imports"], "sharing between accounts", nested::IMPORTS, is_empty),
     feature(&["exports"], "sharing between accounts", nested::EXPORTS, is_empty),
     feature(&["jetstream"], "JetStream", nested::ACCOUNT_JETSTREAM, is_disabled),
-    feature(
-        &["default_permissions"],
-        "a restriction to subjects",
-        Shape::Map(nested::PERMISSIONS),
-        is_empty,
-    ),
     feature(&["limits"], "a bound for one account", nested::ACCOUNT_LIMITS, is_empty),
     feature(&["msg_trace", "trace_dest"], "tracing messages", nested::MESSAGE_TRACE, is_empty),
 ];

@@ -36,6 +36,7 @@ mod names;
 mod nested;
 mod operators;
 mod parser;
+mod permissions;
 mod problem;
 mod reader;
 mod reload;

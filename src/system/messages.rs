@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use ringbus_shard::authorize::{Lists, Responses, Rules};
 use ringbus_shard::clock::Now;
 use ringbus_shard::engine::ConnectionView;
 use ringbus_shard::error::CloseReason;
@@ -109,14 +110,54 @@ pub(super) fn statsz(server: &ServerInfo, statsz: &Statsz) -> Vec<u8> {
 }
 
 /// Who asks.
-pub(super) fn user_info(user: &str, account: &str) -> Vec<u8> {
+pub(super) fn user_info(user: &str, account: &str, rules: Option<&Rules>) -> Vec<u8> {
     #[derive(Serialize)]
     struct UserInfo<'a> {
         user: &'a str,
         account: &'a str,
         account_name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        permissions: Option<Permissions<'a>>,
     }
-    to_json(&UserInfo { user, account, account_name: account })
+    let permissions = rules.map(Permissions::new);
+    to_json(&UserInfo { user, account, account_name: account, permissions })
+}
+
+#[derive(Debug, Serialize)]
+struct Permissions<'a> {
+    publish: Patterns<'a>,
+    subscribe: Patterns<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responses: Option<Answers>,
+}
+
+#[derive(Debug, Serialize)]
+struct Patterns<'a> {
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    allow: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    deny: &'a [String],
+}
+
+/// How often and how long, in nanoseconds; -1 for no bound.
+#[derive(Debug, Serialize)]
+struct Answers {
+    max: i64,
+    ttl: i64,
+}
+
+impl<'a> Permissions<'a> {
+    fn new(rules: &'a Rules) -> Self {
+        let lists = |lists: &'a Lists| Patterns {
+            allow: lists.allow.as_deref().unwrap_or_default(),
+            deny: &lists.deny,
+        };
+        let responses = rules.responses.map(|Responses { max, ttl }| Answers {
+            max: max.map_or(-1, |max| i64::try_from(max).unwrap_or(i64::MAX)),
+            ttl: ttl.map_or(-1, |ttl| i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX)),
+        });
+        Self { publish: lists(&rules.publish), subscribe: lists(&rules.subscribe), responses }
+    }
 }
 
 /// What every event begins with.

@@ -145,7 +145,8 @@ impl Desk<'_> {
         match &*asked.subject {
             b"$SYS.REQ.USER.INFO" => {
                 let user = asked.user.as_deref().unwrap_or("");
-                Some(messages::answer(&self.server, messages::user_info(user, account)))
+                let rules = asked.permissions.as_ref().map(|permissions| permissions.rules());
+                Some(messages::answer(&self.server, messages::user_info(user, account, rules)))
             }
             // By its own name, even if that is one which asks for all when an operator says it.
             b"$SYS.REQ.ACCOUNT.PING.STATZ" => match self.options(&asked.body) {

@@ -75,6 +75,18 @@ impl Permissions {
     /// The first rule that is no pattern, and the list it is in.
     pub fn new(rules: Rules) -> Result<Self, BadRule> {
         rules.check()?;
+        Ok(Self::compile(rules))
+    }
+
+    /// Those of somebody who may do nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        let publish = Lists { allow: Some(Vec::new()), deny: Vec::new() };
+        let subscribe = Lists { allow: None, deny: vec![">".to_owned()] };
+        Self::compile(Rules { publish, subscribe, responses: None })
+    }
+
+    fn compile(rules: Rules) -> Self {
         let Rules { publish, subscribe, responses } = &rules;
         // Whoever may answer may, unless told otherwise, do nothing else.
         let nothing = responses.is_some().then(Patterns::default);
@@ -89,7 +101,7 @@ impl Permissions {
             let deny = subscribe_deny.clone();
             Guard::new(allow.cloned(), deny, allow_texts, &subscribe.deny)
         };
-        Ok(Self {
+        Self {
             publish_deny: (!publish.deny.is_empty()).then(|| Patterns::new(&publish.deny)),
             publish_allow,
             beyond_deny: subscribe_deny.is_some().then(|| Arc::new(guard(None))),
@@ -97,7 +109,7 @@ impl Permissions {
             subscribe_allow,
             subscribe_deny,
             rules,
-        })
+        }
     }
 
     /// What they were made from.
