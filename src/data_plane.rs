@@ -10,6 +10,7 @@ use ringbus_shard::account::Accounts;
 use ringbus_shard::io;
 use ringbus_shard::limits::Limits;
 use ringbus_shard::options::{Authenticator as _, Options};
+use ringbus_shard::transport::Transports;
 use ringbus_shard::wire::info::Info;
 
 use crate::auth::Auth;
@@ -17,6 +18,7 @@ use crate::cli::Verbosity;
 use crate::identity::Identity;
 use crate::observe::clients::ClientLog;
 use crate::system::Notes;
+use crate::tls::clients::Clients;
 
 /// Level of the stream API of the nats-server whose behaviour this is; clients decide by it what
 /// they may ask for once streams are there.
@@ -52,6 +54,8 @@ pub struct Terms {
     pub auth: Arc<Auth>,
     /// What holds in each account.
     pub accounts: Arc<Accounts>,
+    /// TLS for clients, if there is any.
+    pub tls: Option<Clients>,
     /// What is worth a log line.
     pub verbosity: Verbosity,
     /// Bytes of a traced message that are shown; `None` shows all.
@@ -135,7 +139,9 @@ impl DataPlane for Shards {
 
 impl From<Terms> for Options {
     fn from(terms: Terms) -> Self {
-        let Terms { identity, limits, headers, auth, accounts, verbosity, traced_len_max } = terms;
+        let Terms { identity, limits, headers, auth, accounts, tls, verbosity, traced_len_max } =
+            terms;
+        let optional = tls.as_ref().map(|tls| tls.terms().optional);
         let info = Info {
             server_id: identity.server_id,
             server_name: identity.server_name,
@@ -147,6 +153,9 @@ impl From<Terms> for Options {
             port: identity.port,
             headers,
             auth_required: auth.required(),
+            tls_required: optional == Some(false),
+            tls_verify: tls.as_ref().is_some_and(Clients::verifies),
+            tls_available: optional == Some(true),
             api_level: API_LEVEL,
             max_payload: i32::try_from(limits.payload).unwrap_or(i32::MAX),
             ..Info::default()
@@ -156,6 +165,7 @@ impl From<Terms> for Options {
             limits,
             authenticator: auth,
             accounts,
+            transports: tls.map(|tls| Arc::new(tls) as Arc<dyn Transports>),
             trace: verbosity.trace,
             traced_payload_max: traced_len_max.unwrap_or(usize::MAX),
         }

@@ -49,6 +49,10 @@ pub enum Violation {
     Headers,
     /// An operation that is not for this connection: wrong credentials, or none yet.
     Authorization,
+    /// No handshake, or none in time, on a server that insists on one.
+    TlsRequired,
+    /// More handshakes within a second than the operator allows.
+    Throttled,
     /// No CONNECT in time on a server that asks for credentials.
     AuthTimeout,
     /// Its credentials hold no more.
@@ -101,6 +105,8 @@ impl Violation {
             Self::UserExpired => "User Authentication Expired",
             Self::AccountExpired => "Account Authentication Expired",
             Self::Revoked => "User Authentication Revoked",
+            Self::TlsRequired => "Secure Connection - TLS Required",
+            Self::Throttled => "Connection throttling is active. Please try again later.",
             Self::ClientProtocol => "invalid client protocol",
             Self::NoRespondersWithoutHeaders => "no responders requires headers support",
             Self::MaxConnections => "maximum connections exceeded",
@@ -149,7 +155,8 @@ impl Violation {
             Self::AuthTimeout => CloseReason::AuthenticationTimeout,
             Self::ClientProtocol => CloseReason::BadClientProtocol,
             Self::NoRespondersWithoutHeaders => CloseReason::NoRespondersRequiresHeaders,
-            Self::MaxConnections => CloseReason::MaxConnections,
+            Self::MaxConnections | Self::Throttled => CloseReason::MaxConnections,
+            Self::TlsRequired => CloseReason::Handshake,
             Self::Stale => CloseReason::Stale,
             Self::PeerError => CloseReason::ParseError,
             Self::MaxSubscriptions
@@ -205,6 +212,8 @@ pub enum CloseReason {
     AuthenticationExpired,
     /// Credentials were taken back.
     Revoked,
+    /// Its handshake came to nothing.
+    Handshake,
 }
 
 impl CloseReason {
@@ -244,6 +253,7 @@ impl fmt::Display for CloseReason {
             Self::Kicked => "Kicked",
             Self::AuthenticationExpired => "Authentication Expired",
             Self::Revoked => "Credentials Revoked",
+            Self::Handshake => "TLS Handshake Failure",
         })
     }
 }

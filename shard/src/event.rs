@@ -9,6 +9,7 @@ use crate::clock::Now;
 use crate::engine::ConnectionView;
 use crate::error::{CloseReason, Violation};
 use crate::ids::{AccountId, ClientId, ShardId};
+use crate::transport::Facts;
 
 /// Something worth telling an operator or a test.
 #[derive(Clone, Debug)]
@@ -35,6 +36,10 @@ pub struct ClientLabel {
 pub enum What {
     /// It was accepted.
     Opened,
+    /// Its handshake is over, and established this.
+    Secured(Arc<Facts>),
+    /// Its handshake came to nothing.
+    Insecure(Insecure),
     /// It said who it is, and may be; or it is in another account from now on.
     Entered(Box<ConnectionView>),
     /// It asked the server for something.
@@ -59,6 +64,23 @@ pub enum What {
     Received(String),
     /// It was sent this (trace only).
     Sent(String),
+}
+
+/// Why a handshake came to nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Insecure {
+    /// The client did not begin one.
+    NotBegun,
+    /// It sent something else.
+    Plain,
+    /// It did not go on with it.
+    Timeout,
+    /// It hung up.
+    HungUp,
+    /// Too many began one within this second.
+    Throttled,
+    /// It failed.
+    Failed(String),
 }
 
 /// A request to the server, from a client of any account.

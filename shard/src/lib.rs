@@ -44,6 +44,7 @@ pub mod interest;
 pub mod session;
 pub mod delivery;
 pub mod outbox;
+pub mod transport;
 pub mod mesh;
 pub mod engine;
 pub mod io;

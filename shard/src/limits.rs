@@ -80,6 +80,14 @@ pub const STALL_PAUSE: Duration = Duration::from_millis(10);
 /// Longer than a pause, so that the publisher finds it again afterwards.
 pub const STALL_REPORT: Duration = Duration::from_millis(30);
 
+/// Bytes of the protocol that are sealed at once for a connection with a transport, and wait sealed
+/// at most. Four records of TLS: enough to be worth a system call, and still in the cache.
+pub const SEAL_BYTES: usize = 64 << 10;
+
+/// Bytes of a handshake that wait for the rest of one of its messages. A client's chain of a few
+/// certificates fits; what the reference allows (64 KiB a message) no client needs.
+pub const HANDSHAKE_BYTES_MAX: usize = 32 << 10;
+
 /// How long a closing connection may take to write what it still has queued.
 pub const CLOSE_FLUSH: Duration = Duration::from_secs(2);
 

@@ -11,6 +11,7 @@ use crate::authorize::Permissions;
 use crate::error::Violation;
 use crate::ids::{AccountId, ClientId};
 use crate::limits::Limits;
+use crate::transport::Transports;
 use crate::wire::connect::ConnectOptions;
 use crate::wire::info::Info;
 use crate::wire::secret::Secret;
@@ -26,6 +27,8 @@ pub struct Options {
     pub authenticator: Arc<dyn Authenticator>,
     /// What holds in each subject space.
     pub accounts: Arc<Accounts>,
+    /// What stands between the bytes of a client's socket and those of the protocol, if anything.
+    pub transports: Option<Arc<dyn Transports>>,
     /// Report every operation as an event. Costs an allocation per operation.
     pub trace: bool,
     /// Bytes of a payload that such an event shows.

@@ -71,6 +71,7 @@ impl Shards {
             limits: Limits::default(),
             authenticator: Arc::new(Open),
             accounts: Arc::default(),
+            transports: None,
             trace: false,
             traced_payload_max: 32,
         });

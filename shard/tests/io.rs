@@ -49,6 +49,7 @@ fn serve(cores: &[usize]) -> (Running, u16) {
             limits: Limits::default(),
             authenticator: Arc::new(Open),
             accounts: Arc::default(),
+            transports: None,
             trace: false,
             traced_payload_max: 0,
         },

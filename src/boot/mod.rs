@@ -39,6 +39,7 @@ use crate::system::{self, Noted, Reload, System};
 use crate::tls;
 
 use self::lame_duck::{LameDuck, Step, Timing};
+use self::secure::{Limited, say_tls};
 
 /// Beyond this size of a payload nats-server warns.
 const PAYLOAD_USUAL: usize = 8 << 20;
@@ -224,6 +225,8 @@ struct Live {
     watched: Option<SocketAddr>,
     /// What monitoring shows of itself over TLS, if it does.
     tls: Option<tls::Shared>,
+    /// How many handshakes of clients may begin within a second, if that is bounded.
+    rate: Option<Limited>,
     lame_duck: Option<LameDuck>,
 }
 
@@ -261,7 +264,8 @@ impl Server<'_> {
         loop {
             let now = Instant::now();
             let duck = live.lame_duck.as_ref().map(|duck| duck.rest(now));
-            let rest = duck.into_iter().chain(self.service.rest()).min();
+            let rate = live.rate.as_mut().map(|rate| rate.said(now));
+            let rest = duck.into_iter().chain(self.service.rest()).chain(rate).min();
             let goes_on = match next(rest) {
                 Some(trapped) => self.obey(trapped, &mut live),
                 None => true,
@@ -290,18 +294,13 @@ impl Server<'_> {
         self.warn(&findings);
         self.tell_fence();
         operators::announce(settings);
-        if let Some(path) = settings.life.pid_file.as_ref() {
-            files::write_pid(path, std::process::id()).map_err(|error| {
-                let (path, cause) = (path.display(), listen::reason(&error));
-                format!("Could not write pidfile: open {path}: {cause}")
-            })?;
-        }
-
+        self.write_pid()?;
         let door = self.monitoring()?;
         let (listener, endpoint) = self.listen(inherited, &mut identity)?;
         let local = listener.local_addr().map_err(|error| error.to_string())?;
         let nowhere = Endpoint { host: String::new(), port: 0 };
         let watched_at = door.as_ref().map_or(nowhere, |door| door.endpoint.clone());
+        let rate = settings.tls.rate().map(Limited::new);
         let facts = SharedFacts::new(self.facts(&identity, &auth, &watched_at));
         let (notes, noted) = system::notes();
         let running = self
@@ -310,7 +309,7 @@ impl Server<'_> {
                 cores,
                 listener,
                 shared,
-                terms: self.terms(&identity, &auth),
+                terms: self.terms(&identity, &auth, rate.as_ref()),
                 spin: self.plan.spin.unwrap_or_default(),
                 rest: self.service.rest(),
                 notes,
@@ -340,8 +339,17 @@ impl Server<'_> {
             local,
             watched,
             tls,
+            rate,
             lame_duck: None,
             operators: current,
+        })
+    }
+
+    fn write_pid(&self) -> Result<(), String> {
+        let Some(path) = self.plan.settings.life.pid_file.as_ref() else { return Ok(()) };
+        files::write_pid(path, std::process::id()).map_err(|error| {
+            let (path, cause) = (path.display(), listen::reason(&error));
+            format!("Could not write pidfile: open {path}: {cause}")
         })
     }
 
@@ -366,7 +374,9 @@ impl Server<'_> {
             terms: Arc::new(settings.auth.terms(&self.accounts)),
             system_account: auth.system_account().to_owned(),
             endpoint: endpoint.clone(),
+            secure: settings.monitoring.https.is_some(),
             tls: settings.tls.server.clone(),
+            clients: settings.tls.clients.clone(),
             base_path: monitor::base_path(settings.monitoring.base_path.as_deref().unwrap_or("")),
             cores: self.host.cores.allowed.len(),
             tags: (*settings.names.server_tags).clone(),
@@ -378,14 +388,16 @@ impl Server<'_> {
     }
 
     /// On what terms the settings want clients to be served.
-    fn terms(&self, identity: &Identity, auth: &Arc<Auth>) -> Terms {
+    fn terms(&self, identity: &Identity, auth: &Arc<Auth>, rate: Option<&Limited>) -> Terms {
         let settings = &self.plan.settings;
+        let tls = settings.tls.clients.clone();
         Terms {
             identity: identity.clone(),
             limits: settings.limits.limits(*settings.auth.timeout),
             headers: !*settings.limits.without_headers,
             auth: Arc::clone(auth),
             accounts: Arc::new(settings.auth.terms(&self.accounts)),
+            tls: tls.map(|tls| tls.limited(rate.map(Limited::rate))),
             verbosity: settings.log.verbosity(),
             traced_len_max: *settings.log.traced_len_max,
         }
@@ -440,6 +452,9 @@ impl Server<'_> {
             endpoint.host = local.ip().to_string();
         }
         info!("Listening for client connections on {endpoint}");
+        if let Some(tls) = &self.plan.settings.tls.clients {
+            say_tls(tls.terms());
+        }
 
         let told = advertised(settings.client_advertise.as_deref(), &endpoint);
         (identity.host, identity.port) =
@@ -452,9 +467,12 @@ impl Server<'_> {
         let dir = self.plan.settings.life.ports_file_dir.as_ref()?;
         let file = PortsFile::new(dir, self.program.name(), std::process::id());
         let interfaces = addresses::of_all_interfaces();
-        let scheme = if self.plan.settings.tls.server.is_some() { "https" } else { "http" };
+        let settings = &self.plan.settings;
+        let scheme = if settings.monitoring.https.is_some() { "https" } else { "http" };
+        let required = settings.tls.clients.as_ref().is_some_and(|tls| !tls.terms().optional);
+        let own = if required { "tls" } else { "nats" };
         let ports = Ports {
-            nats: addresses::urls("nats", local, &interfaces),
+            nats: addresses::urls(own, local, &interfaces),
             monitoring: monitor
                 .map_or_else(Vec::new, |local| addresses::urls(scheme, local, &interfaces)),
         };
@@ -571,6 +589,7 @@ fn banner(program: &Program, identity: &Identity, cores: &[usize]) {
 mod lame_duck;
 mod operators;
 mod reload;
+mod secure;
 
 #[cfg(test)]
 mod closing;

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ringbus_shard::limits::Limits;
+use ringbus_shard::transport::First;
 use tracing::{error, info, warn};
 
 use super::{Live, Server, advertised, log_options, operators};
 use crate::cli::Verbosity;
-use crate::config::{self, Credentials, Loaded, Logging, ReloadStep, Settings};
+use crate::config::{self, Credentials, Loaded, Logging, ReloadStep, Settings, Tls};
 use crate::files;
 use crate::listen;
 use crate::monitor::{Facts, round_trip};
@@ -117,8 +118,8 @@ impl Server<'_> {
                 }
                 live.ports_file = self.write_ports(live.local, live.watched);
             }
-            ReloadStep::Tls(server) => {
-                if let Some(tls) = &live.tls {
+            ReloadStep::Tls => {
+                if let (Some(tls), Some(server)) = (&live.tls, &self.plan.settings.tls.server) {
                     tls.set(server.clone());
                 }
             }
@@ -134,7 +135,7 @@ impl Server<'_> {
     }
 
     fn tell_shards(&self, live: &Live) {
-        match live.running.reload(self.terms(&live.identity, &live.auth)) {
+        match live.running.reload(self.terms(&live.identity, &live.auth, live.rate.as_ref())) {
             Ok(0) => {}
             Ok(closed) => info!("Closed {closed} connections to fall within max_connections"),
             // It goes on with the new settings as soon as it goes on at all.
@@ -166,7 +167,23 @@ fn say(step: &ReloadStep, old: &Settings, new: &Settings) {
         }
         ReloadStep::Tags(_) => info!("Reloaded: tags"),
         ReloadStep::Metadata(_) => info!("Reloaded: metadata"),
-        ReloadStep::Tls(_) => info!("Reloaded: tls = enabled"),
+        ReloadStep::Tls => say_tls(&old.tls, &new.tls),
+    }
+}
+
+fn say_tls(old: &Tls, new: &Tls) {
+    let enabled = if new.clients.is_some() { "enabled" } else { "disabled" };
+    info!("Reloaded: tls = {enabled}");
+    let (Some(was), Some(is)) = (&old.clients, &new.clients) else { return };
+    if was.terms().timeout != is.terms().timeout {
+        info!("Reloaded: tls timeout = {}", is.terms().timeout.as_secs_f64());
+    }
+    if was.pinned() != is.pinned() {
+        info!("Reloaded: {} pinned_certs", is.pinned().unwrap_or(0));
+    }
+    if was.terms().first != is.terms().first {
+        let first = is.terms().first != First::No;
+        info!("Reloaded: Client TLS handshake first: {first}");
     }
 }
 

@@ -46,8 +46,7 @@ pub struct Flags {
     pub http_port: Option<i32>,
     #[arg(help_heading = "Server options", long = "https_port", alias = "ms")]
     #[arg(value_name = "port", value_parser = http_port)]
-    #[arg(help = "The same over HTTPS; the file has its tls block
-                  and allow_non_tls: true")]
+    #[arg(help = "The same over HTTPS, with the certificate of TLS")]
     pub https_port: Option<i32>,
     #[arg(help_heading = "Server options", long, short, value_name = "file")]
     #[arg(help = "Read this configuration file; flags win over it")]
@@ -132,6 +131,22 @@ pub struct Flags {
     #[arg(help_heading = "Logging options", long = "max_traced_msg_len", value_name = "bytes")]
     #[arg(value_parser = length, help = "Bytes of a message that -V shows (default: all)")]
     pub max_traced_msg_len: Option<usize>,
+
+    #[arg(help_heading = "TLS options", long, value_parser = switch)]
+    #[arg(help = "Clients use TLS; false: they do not, whatever the file says")]
+    pub tls: Option<bool>,
+    #[arg(help_heading = "TLS options", long = "tlscert", value_name = "file")]
+    #[arg(value_parser = path, help = "Certificate of the server, with its chain")]
+    pub tls_cert: Option<PathBuf>,
+    #[arg(help_heading = "TLS options", long = "tlskey", value_name = "file")]
+    #[arg(value_parser = path, help = "Private key of that certificate")]
+    pub tls_key: Option<PathBuf>,
+    #[arg(help_heading = "TLS options", long = "tlsverify", value_parser = switch)]
+    #[arg(help = "Clients need a certificate, too")]
+    pub tls_verify: Option<bool>,
+    #[arg(help_heading = "TLS options", long = "tlscacert", value_name = "file")]
+    #[arg(value_parser = path, help = "Authorities that sign certificates of clients")]
+    pub tls_ca: Option<PathBuf>,
 
     #[arg(help_heading = "Authorization options", long, value_name = "user")]
     #[arg(help = "User that clients must name")]

@@ -1,7 +1,7 @@
 //! Flags of nats-server whose feature is not in this release.
 //!
 //! They are read like any other flag and then refused with the reason, because a server that
-//! silently drops `--tls` or `-js` does harm. Values that ask for nothing (`-js=false`,
+//! silently drops `-js` or `--cluster` does harm. Values that ask for nothing (`-js=false`,
 //! `--routes=`) pass, as they do with nats-server.
 
 use clap::{Arg, ArgMatches};
@@ -28,18 +28,6 @@ const FEATURES: &[Feature] = &[
         what: "JetStream is not part of this release",
         remedy: "Start without it.",
         flags: &[("jetstream", &["js"], Value::Switch), ("store_dir", &["sd"], Value::Text("dir"))],
-    },
-    Feature {
-        what: "TLS for clients is not part of this release",
-        remedy: "Start without it, behind a proxy that ends TLS if the network is not trusted.",
-        flags: &[
-            ("tls", &[], Value::Switch),
-            ("tlscert", &[], Value::Text("file")),
-            ("tlskey", &[], Value::Text("file")),
-            ("tlsverify", &[], Value::Switch),
-            ("tlscacert", &[], Value::Text("file")),
-            ("help_tls", &[], Value::Switch),
-        ],
     },
     Feature {
         what: "clustering is not part of this release",

@@ -177,12 +177,6 @@ fn features_of_later_releases_are_refused_and_never_ignored() {
     }
     for argv in [
         "--store_dir x",
-        "--tls",
-        "--tlscert x",
-        "--tlskey x",
-        "--tlsverify",
-        "--tlscacert x",
-        "--help_tls",
         "--routes x",
         "--cluster x",
         "--cluster_listen x",

@@ -79,7 +79,13 @@ struct Block {
 }
 
 impl Credentials {
-    pub(super) fn read(reader: &mut Reader<'_>, flags: &Flags, operators: &Operators) -> Self {
+    /// `usual` is how long a client may take unless the file says so, if that is not the default.
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        flags: &Flags,
+        operators: &Operators,
+        usual: Option<Duration>,
+    ) -> Self {
         let mut names = HashSet::new();
         let block = reader.optional::<Reader<'_>>(&["authorization"]);
         let has_block = block.is_some();
@@ -87,7 +93,7 @@ impl Credentials {
             .map_or_else(Block::default, |found| Block::read(found.value, &found.at, &mut names));
         let accounts = accounts::read(reader, Others { names, conflicts: block.conflicts() });
         let system = reader.optional::<SystemName>(&["system_account", "system"]);
-        let usual = Limits::default().auth_timeout;
+        let usual = usual.unwrap_or_else(|| Limits::default().auth_timeout);
         let credentials = Self {
             user: Setting::new(String::new())
                 .or_file(block.user)

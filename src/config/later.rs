@@ -63,12 +63,6 @@ fn is_disabled(value: &Value) -> bool {
     }
 }
 
-/// A handshake after INFO, as everywhere else.
-fn is_not_first(value: &Value) -> bool {
-    let is_off = |text: &str| ["false", "off"].iter().any(|off| text.eq_ignore_ascii_case(off));
-    is_false(value) || matches!(value, Value::Text(text) if is_off(text))
-}
-
 /// The policies that are what this server does anyway.
 fn is_close(value: &Value) -> bool {
     matches!(value, Value::Text(text) if text == "default" || text == "close")
@@ -101,14 +95,9 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["proxies"], "a trusted proxy", Shape::Map(nested::PROXIES), is_empty),
 ];
 
-/// A `tls` block that is not for monitoring.
-pub(super) const CLIENT_TLS: &[Feature] = &[feature(&["tls"], TLS, Shape::Map(nested::TLS), never)];
-
 /// What a `tls` block cannot have: all of it would let somebody in, or keep somebody out.
 pub(super) const IN_TLS: &[Feature] = &[
     feature(&["verify_and_map"], "a user who is known by a certificate", ANY, is_false),
-    feature(&["pinned_certs"], "a list of certificates", ANY, is_empty),
-    feature(&["handshake_first", "first", "immediate"], "TLS before INFO", ANY, is_not_first),
     feature(&["ocsp_peer"], "OCSP", ANY, is_false),
     feature(&["cert_store"], CERT_STORE, ANY, never),
     feature(&["cert_match_by"], CERT_STORE, ANY, never),
@@ -117,7 +106,6 @@ pub(super) const IN_TLS: &[Feature] = &[
     feature(&["cert_match_skip_invalid"], CERT_STORE, ANY, is_false),
 ];
 
-const TLS: &str = "TLS";
 const CERT_STORE: &str = "a certificate store of Windows";
 
 /// Keys of the `authorization` block.

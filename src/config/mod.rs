@@ -150,14 +150,15 @@ fn settings(
     let mut reader = Reader::new(map, report);
     let monitoring = Monitoring::read(&mut reader, flags);
     let operators = Operators::read(&mut reader, world);
-    let tls = Tls::read(&mut reader, &monitoring.https, world);
+    let tls = Tls::read(&mut reader, flags, &monitoring.https, world);
+    let auth_timeout = tls.usual_auth_timeout();
     let settings = Settings {
         file,
         names: Names::read(&mut reader, flags),
         listen: Listen::read(&mut reader, flags),
         log: Logging::read(&mut reader, flags),
         limits: Bounds::read(&mut reader),
-        auth: Credentials::read(&mut reader, flags, &operators),
+        auth: Credentials::read(&mut reader, flags, &operators, auth_timeout),
         operators,
         life: Life::read(&mut reader, flags),
         monitoring,

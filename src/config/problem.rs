@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A place in a configuration file.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Spot {
     /// The file as the operator named it, or as it follows from an include.
     pub file: Arc<str>,

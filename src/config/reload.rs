@@ -14,6 +14,7 @@ use ringbus_shard::limits::Limits;
 use super::{Logging, Settings};
 use crate::cli::Verbosity;
 use crate::tls::Server;
+use crate::tls::clients::Clients;
 
 /// One thing to do.
 #[derive(Debug)]
@@ -39,8 +40,9 @@ pub enum ReloadStep {
     Tags(Vec<String>),
     /// Monitoring shows these.
     Metadata(BTreeMap<String, String>),
-    /// Whoever connects over TLS from now on sees another certificate or has other choices.
-    Tls(Server),
+    /// Whoever connects over TLS from now on sees another certificate or has other choices; or
+    /// there is TLS now, or none any more.
+    Tls,
 }
 
 /// Why a reload changes nothing; shown as a line for each change that cannot be made.
@@ -74,6 +76,8 @@ pub(super) const FIXED: &[&str] = &[
     "no_auth_user",
     "operators",
     "trusted_keys",
+    "tls.connection_rate_limit",
+    "allow_non_tls",
 ];
 
 /// What leads from `old` to `new`.
@@ -120,10 +124,9 @@ pub fn diff(old: &Settings, new: &Settings) -> Result<Vec<ReloadStep>, Refused> 
     if *old.names.server_metadata != *metadata {
         steps.push(ReloadStep::Metadata(metadata.clone()));
     }
-    if let (Some(was), Some(is)) = (&old.tls.server, &new.tls.server)
-        && !was.same(is)
-    {
-        steps.push(ReloadStep::Tls(is.clone()));
+    let same_server = same(old.tls.server.as_ref(), new.tls.server.as_ref(), Server::same);
+    if !same_server || !same(old.tls.clients.as_ref(), new.tls.clients.as_ref(), Clients::same) {
+        steps.push(ReloadStep::Tls);
     }
     Ok(steps)
 }
@@ -151,6 +154,13 @@ fn refuse(old: &Settings, new: &Settings) -> Result<(), Refused> {
         refused.push(format!("config reload not supported for {key}: old={was}, new={is}"));
     }
     if refused.is_empty() { Ok(()) } else { Err(Refused(refused)) }
+}
+
+fn same<T>(old: Option<&T>, new: Option<&T>, same: impl Fn(&T, &T) -> bool) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => same(old, new),
+        (old, new) => old.is_none() && new.is_none(),
+    }
 }
 
 /// Whether lines go to the same place and begin in the same way. Settings that another outdoes

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::auth::GLOBAL;
 
 use super::endpoints::{Endpoints, Refusal, all};
+use super::peer_cert::PeerCert;
 use super::query::{Query, Subscriptions};
 use super::subsz::{SLOTS, SubDetail, is_zero, next_slots, page};
 use super::time::{round_trip, uptime};
@@ -67,6 +68,14 @@ struct ConnInfo {
     lang: Box<str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     version: Box<str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tls_version: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tls_cipher_suite: Box<str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tls_peer_certs: Vec<PeerCert>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_first: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     authorized_user: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -535,6 +544,9 @@ fn info(
     let listed = wish.subscriptions;
     let patterns = held.iter().filter(|_| listed == Subscriptions::Patterns);
     let details = held.iter().filter(|_| listed == Subscriptions::Details);
+    let secured = view.secured.as_deref();
+    let certificates =
+        secured.filter(|_| wish.auth).into_iter().flat_map(|facts| &facts.certificates);
     ConnInfo {
         cid: view.cid.get(),
         kind: "Client",
@@ -558,6 +570,10 @@ fn info(
         name: view.name.clone(),
         lang: view.lang.clone(),
         version: view.version.clone(),
+        tls_version: secured.map_or("", |facts| facts.version),
+        tls_cipher_suite: secured.map_or("", |facts| &facts.cipher).into(),
+        tls_peer_certs: certificates.map(|der| PeerCert::of(der)).collect(),
+        tls_first: secured.is_some_and(|facts| facts.first),
         authorized_user: view.user.clone().filter(|_| wish.auth),
         account: (wish.auth && *view.account != *GLOBAL).then(|| view.account.to_string()),
         subscriptions_list: patterns

@@ -27,6 +27,7 @@ pub mod http;
 mod json;
 mod metrics;
 mod page;
+mod peer_cert;
 mod process;
 pub mod query;
 mod shardz;
@@ -70,8 +71,12 @@ pub struct Facts {
     pub system_account: String,
     /// Where monitoring listens; nowhere with port 0.
     pub endpoint: Endpoint,
-    /// How it is encrypted; without, it is not.
+    /// Whether that is over HTTPS.
+    pub secure: bool,
+    /// Certificates and choices of TLS, if there is any.
     pub tls: Option<tls::Server>,
+    /// The same as clients see it.
+    pub clients: Option<tls::clients::Clients>,
     /// In front of every path; empty, or with a slash before it and none behind.
     pub base_path: String,
     /// Cores that the process may use.

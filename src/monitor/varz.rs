@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::endpoints::{Endpoints, Refusal, all};
 use super::process;
 use super::time::uptime;
+use crate::tls::clients::Clients;
 
 /// Switches of nats-server, all for JetStream.
 pub(super) const FEATURES: [(&str, bool); 4] = [
@@ -38,6 +39,10 @@ pub(super) struct Varz {
     port: u16,
     #[serde(skip_serializing_if = "is_false")]
     auth_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_verify: bool,
     max_connections: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_subscriptions: Option<usize>,
@@ -176,6 +181,7 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+#[expect(clippy::too_many_lines, reason = "one line per field")]
 pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
     let (facts, started) = (endpoints.facts(), &endpoints.started);
     let (identity, limits) = (&facts.identity, &facts.limits);
@@ -191,14 +197,16 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         host: identity.host.clone(),
         port: identity.port,
         auth_required: facts.auth_required,
+        tls_required: facts.clients.as_ref().is_some_and(|tls| !tls.terms().optional),
+        tls_verify: facts.clients.as_ref().is_some_and(Clients::verifies),
         max_connections: limits.connections.unwrap_or(0),
         max_subscriptions: limits.subscriptions,
         ping_interval: nanos(limits.ping_interval),
         ping_max: limits.pings_out,
         http_host: facts.endpoint.host.clone(),
-        http_port: if facts.tls.is_none() { facts.endpoint.port } else { 0 },
+        http_port: if !facts.secure { facts.endpoint.port } else { 0 },
         http_base_path: facts.base_path.clone(),
-        https_port: if facts.tls.is_some() { facts.endpoint.port } else { 0 },
+        https_port: if facts.secure { facts.endpoint.port } else { 0 },
         auth_timeout: limits.auth_timeout.as_secs_f64(),
         max_control_line: limits.control_line,
         max_payload: limits.payload,

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::TrySendError;
 use ringbus_shard::error::{CloseReason, Quoted, Violation};
-use ringbus_shard::event::{ClientLabel, Event, EventSink, What};
+use ringbus_shard::event::{ClientLabel, Event, EventSink, Insecure, What};
 use ringbus_shard::ids::ShardId;
+use ringbus_shard::transport::Facts;
+use ringbus_shard::transport::sniff::{Language, sniff};
 use tracing::{debug, error, info, trace, warn};
 
 use super::log::FATAL;
@@ -49,10 +51,21 @@ impl EventSink for ClientLog {
             // One that finds no room is not answered, like one that asks too often.
             What::Asked(asked) => drop(self.notes.asked.try_send(asked)),
             What::Opened => debug!("{who} - Client connection created"),
+            What::Secured(facts) => {
+                debug!("{who} - TLS handshake complete");
+                let Facts { version, cipher, .. } = &*facts;
+                debug!("{who} - TLS version {version}, cipher suite {cipher}");
+            }
+            What::Insecure(why) => insecure(&who, &why),
             What::Closed(reason) => closed(&who, reason),
             What::Violated(violation) => violated(&who, &violation),
             What::Unreadable(input) => {
-                error!("{who} - Client parser ERROR: proto={}", Quoted(&input));
+                // A wrong port or a wrong scheme is the likeliest of mistakes.
+                let hint = match (sniff(&input), input.get(1)) {
+                    (Some(Language::Tls), Some(3)) => ": it looks like TLS, which is not offered",
+                    _ => "",
+                };
+                error!("{who} - Client parser ERROR: proto={}{hint}", Quoted(&input));
             }
             What::Refused(None) => error!("{who} - authentication error"),
             What::Refused(Some(user)) => {
@@ -80,6 +93,21 @@ impl EventSink for ClientLog {
     fn accept_failed(&mut self, reason: &str, pause: Duration) {
         let pause = pause.as_millis();
         error!("Temporary Client Accept Error ({reason}), sleeping {pause}ms");
+    }
+}
+
+/// Whoever looks whether a port is open is no error; one that tries in earnest is.
+fn insecure(who: &Who<'_>, why: &Insecure) {
+    match why {
+        Insecure::NotBegun => debug!("{who} - TLS handshake timeout"),
+        Insecure::Timeout => debug!("{who} - TLS handshake error: timeout"),
+        Insecure::Plain => debug!(
+            "{who} - TLS handshake error: tls: first record does not look like a TLS handshake"
+        ),
+        Insecure::HungUp => error!("{who} - TLS handshake error: EOF"),
+        // Told together, once a second.
+        Insecure::Throttled => {}
+        Insecure::Failed(why) => error!("{who} - TLS handshake error: {why}"),
     }
 }
 
@@ -126,6 +154,8 @@ fn violated(who: &Who<'_>, violation: &Violation) {
         // Shown as refused, as unreadable input, as an operation, or as the reason of the close.
         Violation::Authorization
         | Violation::SignerGone
+        | Violation::TlsRequired
+        | Violation::Throttled
         | Violation::UnknownOperation
         | Violation::Malformed
         | Violation::Headers

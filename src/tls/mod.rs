@@ -4,6 +4,10 @@
 //! | --- | --- |
 //! | [`pem`] | files to certificates and keys, refused in the words of nats-server |
 //! | [`choice`] | cipher suites and curves by their names in Go |
+//! | [`certificate`] | whom a certificate is for |
+//! | [`clients`] | TLS of clients: on what terms, and who may stay |
+//! | `records.rs` | one client's TLS, bytes to bytes |
+//! | `failure.rs` | why a handshake failed, in the words of Go |
 //! | `expiry.rs` | until when a certificate is valid |
 //!
 //! Nothing here reads a file or a socket. Keys are not shown by anything: what has one has no
@@ -11,9 +15,13 @@
 
 #![deny(clippy::indexing_slicing)]
 
+pub mod certificate;
 pub mod choice;
+pub mod clients;
 mod expiry;
+mod failure;
 pub mod pem;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +36,7 @@ use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{ConfigBuilder, ServerConfig, ServerConnection, WantsVerifier};
 use sha2::{Digest, Sha256};
 
 use self::choice::{Curves, Suites};
@@ -86,26 +94,12 @@ impl Server {
     /// Returns why nobody could shake hands.
     pub fn new(offer: Offer) -> Result<Self, String> {
         let fingerprint = fingerprint(&offer);
-        let Offer { certificates, suites, curves, oldest, timeout } = offer;
-        let leaf = certificates.first().and_then(|first| first.cert.first());
+        let leaf = offer.certificates.first().and_then(|first| first.cert.first());
         let not_after = leaf.and_then(|leaf| expiry::not_after(leaf));
-        let all = ring::default_provider();
-        let provider = CryptoProvider {
-            cipher_suites: suites.map_or(all.cipher_suites, |Suites(suites)| suites),
-            kx_groups: curves.map_or(all.kx_groups, |Curves(curves)| curves),
-            ..all
-        };
-        let versions: &[_] = match oldest {
-            Oldest::Tls12 => &[&TLS13, &TLS12],
-            Oldest::Tls13 => &[&TLS13],
-        };
         // Nobody who asks for monitoring is asked for a certificate, as with nats-server.
-        let config = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(versions)
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Certificates(certificates)));
-        Ok(Self { config: Arc::new(config), timeout, not_after, fingerprint })
+        let (_, builder) = builder(&offer)?;
+        let config = builder.with_no_client_auth().with_cert_resolver(offer.resolver());
+        Ok(Self { config: Arc::new(config), timeout: offer.timeout, not_after, fingerprint })
     }
 
     /// Whether clients would see no difference.
@@ -151,6 +145,33 @@ impl Shared {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+impl Offer {
+    fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
+        Arc::new(Certificates(self.certificates.clone()))
+    }
+}
+
+/// Where every server begins: what is offered, but for certificates of either side.
+fn builder(offer: &Offer) -> Result<(Arc<CryptoProvider>, Builder), String> {
+    let Offer { suites, curves, oldest, .. } = offer;
+    let all = ring::default_provider();
+    let provider = Arc::new(CryptoProvider {
+        cipher_suites: suites.clone().map_or(all.cipher_suites, |Suites(suites)| suites),
+        kx_groups: curves.clone().map_or(all.kx_groups, |Curves(curves)| curves),
+        ..all
+    });
+    let versions: &[_] = match oldest {
+        Oldest::Tls12 => &[&TLS13, &TLS12],
+        Oldest::Tls13 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|error| error.to_string())?;
+    Ok((provider, builder))
+}
+
+type Builder = ConfigBuilder<ServerConfig, WantsVerifier>;
 
 /// Public parts only: another key under the same certificate does not exist.
 fn fingerprint(offer: &Offer) -> [u8; 32] {

@@ -87,16 +87,16 @@ pub fn pair(
     }
 }
 
-/// How many certificates of authorities are in a file.
+/// The certificates of authorities in a file.
 ///
 /// # Errors
 /// Returns that there is none.
-pub fn authorities(path: &Path, text: &[u8]) -> Result<usize, String> {
+pub fn authorities(path: &Path, text: &[u8]) -> Result<Arc<RootCertStore>, String> {
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_slice_iter(text).flatten();
     match roots.add_parsable_certificates(certificates) {
         (0, _) => Err(format!("failed to parse root ca certificate ({})", path.display())),
-        (count, _) => Ok(count),
+        _ => Ok(Arc::new(roots)),
     }
 }
 

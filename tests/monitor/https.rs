@@ -292,9 +292,6 @@ fn the_flag_opens_the_port_with_the_block_of_the_file() {
     fs::write(&file, block).expect("written");
     let file = file.to_str().expect("text");
     let refused = |flags: &[&str]| ringbus(1).start(flags).err().expect("no start");
-    let why = "key \"tls\": TLS is not supported yet";
-    assert!(refused(&["-c", file]).contains(why));
-    assert!(refused(&["-c", file, "-m", "-1"]).contains(why));
     assert!(refused(&["-ms", "-1"]).contains("TLS cert and key required for HTTPS"));
     let why = "can't specify both HTTP (-1) and HTTPs (-1) ports";
     assert!(refused(&["-c", file, "-m", "-1", "-ms", "-1"]).contains(why));

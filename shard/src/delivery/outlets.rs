@@ -44,6 +44,8 @@ pub struct Outlet {
     open: bool,
     dirty: bool,
     blocked: bool,
+    /// Bytes of it wait outside of the outbox, sealed.
+    sealed: bool,
     /// Gets its own messages back.
     pub echo: bool,
     /// Negotiated headers.
@@ -134,6 +136,7 @@ impl Outlets {
                 open: true,
                 dirty: false,
                 blocked: false,
+                sealed: false,
                 echo: true,
                 headers: false,
                 internal: false,
@@ -271,7 +274,7 @@ impl Outlets {
         while let Some(conn) = self.dirty.pop() {
             let Some(outlet) = self.get_mut(conn) else { continue };
             outlet.dirty = false;
-            let waits = !outlet.blocked && !outlet.outbox.is_empty();
+            let waits = !outlet.blocked && (outlet.sealed || !outlet.outbox.is_empty());
             let (msgs, bytes) = outlet.count();
             self.out_msgs += msgs;
             self.out_bytes += bytes;
@@ -328,6 +331,8 @@ impl Outlets {
         if outlet.conn != conn {
             return false;
         }
+        // Sealed bytes may be written after what they stand for was forgotten.
+        let count = count.min(outlet.outbox.queued());
         outlet.outbox.advance(count, pool);
         self.gone += count as u64;
         if std::mem::take(&mut outlet.fed) {
@@ -364,7 +369,17 @@ impl Outlets {
     pub fn writable(&mut self, conn: ConnId) {
         let Some(outlet) = self.get_mut(conn) else { return };
         outlet.blocked = false;
-        if !outlet.dirty && !outlet.outbox.is_empty() {
+        if !outlet.dirty && (outlet.sealed || !outlet.outbox.is_empty()) {
+            outlet.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    /// Bytes of the connection wait outside of the outbox, or do not any more.
+    pub fn sealed(&mut self, conn: ConnId, waits: bool) {
+        let Some(outlet) = self.get_mut(conn) else { return };
+        outlet.sealed = waits;
+        if waits && !outlet.dirty {
             outlet.dirty = true;
             self.dirty.push(conn);
         }
@@ -391,6 +406,12 @@ impl Outlet {
     #[must_use]
     pub fn active(&self) -> Now {
         self.active
+    }
+
+    /// Bytes of it wait outside of the outbox, or do not any more; whoever says so is about to
+    /// write them.
+    pub(crate) fn set_sealed(&mut self, waits: bool) {
+        self.sealed = waits;
     }
 
     /// Whether bytes came that nobody has tried to write.

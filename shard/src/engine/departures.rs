@@ -19,6 +19,7 @@ fn shard() -> Shard {
         limits: Limits::default(),
         authenticator: Arc::new(Open),
         accounts: Arc::default(),
+        transports: None,
         trace: false,
         traced_payload_max: 0,
     };

@@ -44,9 +44,10 @@ impl ClosedView {
 
     /// Memory that it holds, about.
     fn bytes(&self) -> usize {
-        let ConnectionView { name, lang, version, user, .. } = &self.connection;
+        let ConnectionView { name, lang, version, user, secured, .. } = &self.connection;
+        let secured = secured.as_ref().map_or(0, |facts| facts.bytes());
         let user = user.as_ref().map_or(0, |user| user.len());
-        let texts = name.len() + lang.len() + version.len() + user;
+        let texts = name.len() + lang.len() + version.len() + user + secured;
         let each = |subscription: &SubscriptionView| {
             let queue = subscription.queue.as_ref().map_or(0, |queue| queue.len());
             let texts = subscription.sid.len() + subscription.pattern.len() + queue;
@@ -141,6 +142,7 @@ mod tests {
             version: "".into(),
             user: None,
             account: Arc::from("$G"),
+            secured: None,
         };
         let reason = CloseReason::ClientClosed;
         ClosedView { connection, stop: Now::ZERO, reason, subscriptions: Vec::new() }

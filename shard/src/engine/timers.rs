@@ -21,6 +21,8 @@ pub enum TimerKind {
     Ping,
     /// The client has not said who it is.
     Authentication,
+    /// Its handshake is not over, or has not begun.
+    Handshake,
     /// The socket has not taken what was waiting for it.
     WriteDeadline,
     /// A publisher was paused for receivers that fell behind.

@@ -11,6 +11,7 @@ use crate::clock::Now;
 use crate::delivery::Outlet;
 use crate::ids::{AccountId, ClientId, ConnId};
 use crate::session::ClientSession;
+use crate::transport::Facts;
 
 use super::Subscription;
 
@@ -105,6 +106,12 @@ impl<'a> Sighting<'a> {
             .find(|user| !user.is_empty())
     }
 
+    /// What its transport established, if it has one.
+    #[must_use]
+    pub fn secured(&self) -> Option<&'a Arc<Facts>> {
+        self.session.secured()
+    }
+
     /// A copy that outlives the moment.
     #[must_use]
     pub fn keep(&self) -> ConnectionView {
@@ -129,6 +136,7 @@ impl<'a> Sighting<'a> {
             version: connect.version.as_str().into(),
             user: self.user().map(Into::into),
             account: Arc::clone(self.account()),
+            secured: self.secured().cloned(),
         }
     }
 }
@@ -155,6 +163,7 @@ pub struct ConnectionView {
     pub version: Box<str>,
     pub user: Option<Box<str>>,
     pub account: Arc<str>,
+    pub secured: Option<Arc<Facts>>,
 }
 
 /// What was to be seen of a subscription at one moment.

@@ -167,7 +167,7 @@ impl Driver {
             acceptor.retry(&mut self.ring, now);
         }
         self.flush(now);
-        self.command();
+        self.command(now);
         self.inquire(now);
         self.sockets.begin_again(&mut self.ring);
         self.report();
@@ -407,12 +407,9 @@ impl Driver {
         let Some(fd) = self.sockets.fd(conn) else { return };
         let mut total = 0;
         loop {
-            let Some(outbox) = self.parts.shard.outbox(conn).filter(|outbox| !outbox.is_empty())
-            else {
-                return;
-            };
+            let Some(output) = self.parts.shard.output(now, conn) else { return };
             self.pace.stats.writes += 1;
-            match write(fd, outbox) {
+            match write(fd, output) {
                 Written::All(count) => {
                     total += count;
                     self.parts.shard.on_written(now, conn, count);
@@ -436,7 +433,10 @@ impl Driver {
     }
 
     /// Does what the shard wants done to sockets.
-    fn command(&mut self) {
+    fn command(&mut self, now: Now) {
+        while let Some((conn, step)) = self.parts.shard.take_handshake() {
+            self.parts.shard.on_handshake(now, conn, step.run());
+        }
         while let Some(command) = self.parts.shard.take_command() {
             match command {
                 Command::Pause(conn) => self.sockets.pause(&mut self.ring, conn),

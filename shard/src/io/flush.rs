@@ -1,4 +1,4 @@
-//! Writing: what waits in an outbox into its socket.
+//! Writing: what waits for a connection into its socket.
 //!
 //! The socket is tried at once, without the ring: a socket with room takes bytes in one system
 //! call. Only one that has none is watched by the ring.
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use smallvec::SmallVec;
 
-use crate::outbox::Outbox;
+use crate::transport::Output;
 
 /// Pieces handed to one system call.
 const PIECES: usize = 16;
@@ -26,17 +26,21 @@ pub(super) enum Written {
     Failed,
 }
 
-/// Offers a socket the oldest bytes of an outbox.
-pub(super) fn write(socket: impl AsFd, outbox: &Outbox) -> Written {
+/// Offers a socket the oldest bytes that wait for it.
+pub(super) fn write(socket: impl AsFd, output: Output<'_>) -> Written {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    let (offered, sent) = if outbox.is_one_piece() {
-        let piece = outbox.pieces(1).next().unwrap_or_default();
-        (piece.len(), send(socket, piece, flags))
-    } else {
-        let pieces: SmallVec<[IoSlice<'_>; PIECES]> =
-            outbox.pieces(PIECES).map(IoSlice::new).collect();
-        let offered = pieces.iter().map(|piece| piece.len()).sum();
-        (offered, sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags))
+    let (offered, sent) = match output {
+        Output::Sealed(piece) => (piece.len(), send(socket, piece, flags)),
+        Output::Plain(outbox) if outbox.is_one_piece() => {
+            let piece = outbox.pieces(1).next().unwrap_or_default();
+            (piece.len(), send(socket, piece, flags))
+        }
+        Output::Plain(outbox) => {
+            let pieces: SmallVec<[IoSlice<'_>; PIECES]> =
+                outbox.pieces(PIECES).map(IoSlice::new).collect();
+            let offered = pieces.iter().map(|piece| piece.len()).sum();
+            (offered, sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags))
+        }
     };
     match sent {
         Ok(count) if count == offered => Written::All(count),

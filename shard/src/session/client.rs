@@ -16,6 +16,7 @@ use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
 use crate::limits::{STALL_PAUSE, STALL_REPORT, UNJUDGED_BYTES};
 use crate::options::{Grant, Nonce};
 use crate::subject::mapping::{Mapped, Mappings};
+use crate::transport::{Facts, First};
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
@@ -121,6 +122,8 @@ pub struct ClientSession {
     pub(super) expires: Option<Now>,
     /// The server itself speaks.
     pub(super) internal: bool,
+    /// What its transport established, if it has one.
+    pub(super) secured: Option<Arc<Facts>>,
 }
 
 impl ClientSession {
@@ -128,7 +131,25 @@ impl ClientSession {
     pub fn open(exchange: &mut Exchange, now: Now, conn: ConnId, peer: Peer) -> Self {
         let mut session = Self::new(exchange, now, conn, peer);
         session.report(exchange, What::Opened);
-        session.greet(exchange, now);
+        session.greet(exchange, false);
+        session.begin(exchange, now);
+        session
+    }
+
+    /// The same where a handshake comes first, or after INFO: what it is to do itself, it begins
+    /// with afterwards.
+    pub fn open_carried(
+        exchange: &mut Exchange,
+        now: Now,
+        conn: ConnId,
+        peer: Peer,
+        first: First,
+    ) -> Self {
+        let mut session = Self::new(exchange, now, conn, peer);
+        session.report(exchange, What::Opened);
+        if first == First::No {
+            session.greet(exchange, false);
+        }
         session
     }
 
@@ -174,6 +195,7 @@ impl ClientSession {
             judgement: Judgement::default(),
             expires: None,
             internal: false,
+            secured: None,
         }
     }
 
@@ -422,6 +444,12 @@ impl ClientSession {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
+    }
+
+    /// What its transport established, if it has one.
+    #[must_use]
+    pub fn secured(&self) -> Option<&Arc<Facts>> {
+        self.secured.as_ref()
     }
 
     /// Whose session it is.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::clock::Now;
 use crate::engine::{Exchange, Sighting, TimerKind};
 use crate::error::{CloseReason, Quoted, Violation};
-use crate::event::{ClientLabel, What};
+use crate::event::{ClientLabel, Insecure, What};
 use crate::ids::AccountId;
 use crate::limits::Limits;
 use crate::options::Grant;
+use crate::transport::Facts;
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
 use crate::wire::info::{Info, write_info};
@@ -17,13 +18,39 @@ use crate::wire::info::{Info, write_info};
 use super::client::{ClientSession, Flow, Halt, Phase};
 
 impl ClientSession {
-    /// INFO, and the clocks that run from the first moment.
-    pub(super) fn greet(&mut self, exchange: &mut Exchange, now: Now) {
+    /// INFO. After a handshake that came first, it says that there had to be one.
+    pub fn greet(&mut self, exchange: &mut Exchange, secured: bool) {
         let mut info = self.info(exchange);
         info.auth_required &= !exchange.options.authenticator.invites();
         self.nonce = exchange.options.authenticator.nonce();
         info.nonce = self.nonce.as_ref().map_or_else(String::new, |it| it.text().to_owned());
+        info.tls_required |= secured;
         self.tell_info(exchange, &info);
+    }
+
+    /// Its handshake is over.
+    pub fn secure(&mut self, exchange: &mut Exchange, facts: Facts) {
+        let facts = Arc::new(facts);
+        self.report(exchange, What::Secured(Arc::clone(&facts)));
+        self.secured = Some(facts);
+    }
+
+    /// Its handshake came to nothing. `said` is what the client is told, if it can be told at all.
+    pub fn not_secured(
+        &mut self,
+        exchange: &mut Exchange,
+        why: Insecure,
+        said: Option<Violation>,
+    ) -> Flow {
+        self.report(exchange, What::Insecure(why));
+        match said {
+            Some(violation) => self.violated(exchange, violation),
+            None => Flow::Close(CloseReason::Handshake),
+        }
+    }
+
+    /// The clocks that run from the moment at which the client may speak.
+    pub fn begin(&mut self, exchange: &mut Exchange, now: Now) {
         let limits = &exchange.options.limits;
         let (authentication, ping) = (limits.auth_timeout, limits.ping_interval);
         if exchange.options.authenticator.required() {

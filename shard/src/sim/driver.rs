@@ -14,6 +14,7 @@ use crate::event::{Event, What};
 use crate::ids::{ClientId, ConnId, ShardId};
 use crate::options::{Grant, Options};
 use crate::session::{Peer, Trial};
+use crate::transport::Output;
 
 use super::net::{ClientEnd, ServerEnd, Socket, Written};
 
@@ -340,11 +341,14 @@ impl Driver {
         let Some(socket) = around.sockets.get_mut(link.socket) else { return };
         let mut total = 0;
         loop {
-            let Some(outbox) = self.shard.outbox(conn).filter(|outbox| !outbox.is_empty()) else {
+            let Some(output) = self.shard.output(around.now, conn) else {
                 link.behind_since = None;
                 return;
             };
-            let bytes: Vec<u8> = outbox.pieces(PIECES).flatten().copied().collect();
+            let bytes: Vec<u8> = match output {
+                Output::Plain(outbox) => outbox.pieces(PIECES).flatten().copied().collect(),
+                Output::Sealed(bytes) => bytes.to_vec(),
+            };
             match socket.write(&bytes, around.eager, around.rng) {
                 Written::All(count) => {
                     total += count;
@@ -391,6 +395,9 @@ impl Driver {
                 self.note_deadline(around.now, &event);
             }
             around.events.push(event);
+        }
+        while let Some((conn, step)) = self.shard.take_handshake() {
+            self.shard.on_handshake(around.now, conn, step.run());
         }
         while let Some(command) = self.shard.take_command() {
             let (Command::Pause(conn)

@@ -89,6 +89,7 @@ impl Pair {
             limits,
             authenticator: Arc::new(Judge),
             accounts: Arc::default(),
+            transports: None,
             trace,
             traced_payload_max: 32,
         });

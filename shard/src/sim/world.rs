@@ -212,6 +212,7 @@ fn options(limits: Limits) -> Options {
         limits,
         authenticator: Arc::new(Judge),
         accounts: Arc::default(),
+        transports: None,
         trace: false,
         traced_payload_max: 32,
     }

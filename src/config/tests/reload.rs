@@ -157,17 +157,42 @@ fn the_system_account_keeps_its_name() {
 
 #[test]
 fn whoever_asks_over_tls_is_shown_what_is_new() {
-    let https = |more: &str| {
+    let tls = |more: &str| {
         format!(
-            "https: 8443, allow_non_tls: true\n\
+            "authorization {{ timeout: 5 }}\n\
              tls {{ cert_file: \"server.pem\", key_file: \"server.key\" {more} }}"
         )
     };
-    assert!(steps(&https(""), &https(", timeout: \"2s\", verify: true")).is_empty());
-    for more in [", timeout: 1", ", min_version: \"1.3\"", ", curve_preferences: [ CurveP256 ]"] {
-        let steps = steps(&https(""), &https(more));
-        assert!(matches!(&*steps, [ReloadStep::Tls(_)]), "{more}");
+    assert!(steps(&tls(""), &tls(", timeout: \"2s\", verify: false")).is_empty());
+    for more in [
+        ", timeout: 1",
+        ", min_version: \"1.3\"",
+        ", curve_preferences: [ CurveP256 ]",
+        ", verify: true, ca_file: \"server.pem\"",
+        ", handshake_first: \"300ms\"",
+        ", pinned_certs: [ \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF\" ]",
+    ] {
+        let steps = steps(&tls(""), &tls(more));
+        assert!(matches!(&*steps, [ReloadStep::Tls]), "{more}");
     }
-    let refused = diff(&settings(NONE), &settings(&https(""))).unwrap_err().to_string();
-    assert!(refused.contains("https_port: old=0, new=8443"), "{refused}");
+    let none = "authorization { timeout: 5 }";
+    assert!(matches!(&*steps(none, &tls("")), [ReloadStep::Tls]));
+    assert!(matches!(&*steps(&tls(""), none), [ReloadStep::Tls]));
+    let refused =
+        |old: &str, new: &str| diff(&settings(old), &settings(new)).unwrap_err().to_string();
+    let https = format!("https: 8443\n{}", tls(""));
+    assert!(refused(&tls(""), &https).contains("https_port: old=0, new=8443"));
+    let rate = refused(&tls(""), &tls(", connection_rate_limit: 5"));
+    assert!(rate.contains("tls.connection_rate_limit: old=0, new=5"), "{rate}");
+    let plain = format!("allow_non_tls: true\n{}", tls(""));
+    assert!(refused(&tls(""), &plain).contains("allow_non_tls: old=false, new=true"));
+}
+
+#[test]
+fn a_client_has_longer_for_its_password_if_a_handshake_comes_first() {
+    let timeout = |text: &str| settings(text).auth.timeout.as_millis();
+    let tls = "tls { cert_file: \"server.pem\", key_file: \"server.key\", timeout: 1.5 }";
+    assert_eq!(timeout(""), 2_000);
+    assert_eq!(timeout(tls), 2_500);
+    assert_eq!(timeout(&format!("authorization {{ timeout: 4 }}\n{tls}")), 4_000);
 }

@@ -191,7 +191,7 @@ impl Server {
     fn address_from_ports_file(&self) -> Option<SocketAddr> {
         let ports = self.ports()?;
         let url = ports.get("nats")?.get(0)?.as_str()?;
-        url.strip_prefix("nats://")?.parse().ok()
+        url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"))?.parse().ok()
     }
 
     fn ports(&self) -> Option<Value> {

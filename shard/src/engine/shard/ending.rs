@@ -12,6 +12,7 @@ impl Shard {
     /// The client hung up, or its socket failed.
     pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
         match self.seat(conn).map(|seat| seat.end) {
+            Some(End::Open) if self.is_shaking(conn) => self.on_handshake_hang_up(now, conn),
             Some(End::Open) => {
                 self.with_session(now, conn, |session, exchange| session.hang_up(exchange, reason));
             }
@@ -80,7 +81,9 @@ impl Shard {
         if let Some(true) = session.reading_changed() {
             self.commands.push_back(Command::Resume(conn));
         }
-        let queued = self.exchange.outlets.get(conn).is_some_and(|o| !o.outbox().is_empty());
+        let sealed = self.close_carrier(conn);
+        let outlet = self.exchange.outlets.get(conn);
+        let queued = sealed || outlet.is_some_and(|o| !o.outbox().is_empty());
         let parting = reason == CloseReason::ClientClosed;
         if !reason.flushes() || (parting && !queued) {
             self.let_go(conn);
@@ -95,6 +98,13 @@ impl Shard {
     /// Everything was written. The peer may still be sending: closing at once would reset the
     /// connection, and take from the peer what it has not read yet.
     pub(super) fn finish(&mut self, now: Now, conn: ConnId) {
+        if self.says_farewell(conn) {
+            // Finished once that was written.
+            if self.seat(conn).is_some_and(|seat| seat.end == End::Open) {
+                self.exchange.timers.arm(now.after(CLOSE_FLUSH), conn, TimerKind::Close);
+            }
+            return self.set_end(conn, End::Flushing);
+        }
         self.set_end(conn, End::Lingering);
         self.commands.push_back(Command::Finish(conn));
         self.exchange.timers.arm(now.after(LINGER), conn, TimerKind::Close);

@@ -9,15 +9,17 @@
 //!    makes a subscription visible everywhere before anybody can know that it exists;
 //! 3. `on_bytes` and the other `on_*`, [`Shard::on_batches`], [`Shard::on_time`];
 //! 4. [`Shard::commit`]: shows the other shards what this one did, interest first;
-//! 5. writes to sockets: [`Shard::take_dirty`]; then commands.
+//! 5. writes to sockets: [`Shard::take_dirty`], [`Shard::output`]; then commands.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+mod carried;
 mod ending;
 mod internal;
 mod judging;
 mod options;
+mod writing;
 
 pub use internal::{Treated, Treatment};
 
@@ -32,6 +34,8 @@ use crate::mesh::{Batch, Endpoint};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::session::{ClientSession, Flow, Halt, Peer};
+use crate::transport::Handshake;
+use crate::transport::carrier::Carrier;
 
 use super::{Command, Exchange, History, Peers, Sighting, Stats, Taken, TimerKind};
 
@@ -55,12 +59,16 @@ pub struct Shard {
     taken_done: usize,
     fired: Vec<(ConnId, TimerKind)>,
     commands: VecDeque<Command>,
+    handshakes: VecDeque<(ConnId, Handshake)>,
     connections: usize,
     /// The seat at which [`Self::on_shed`] goes on.
     shed: usize,
     history: History,
     /// Connections of the server itself.
     internal: Vec<ConnId>,
+    /// Memory for what is opened and what is sealed.
+    scratch: Vec<u8>,
+    spare: Vec<u8>,
 }
 
 /// A place for a connection, used again and again.
@@ -68,6 +76,8 @@ struct Seat {
     generation: u32,
     session: Option<Box<ClientSession>>,
     end: End,
+    /// What its bytes go through, if they go through anything.
+    carrier: Option<Box<Carrier>>,
 }
 
 impl Seat {
@@ -111,22 +121,33 @@ impl Shard {
             taken_done: 0,
             fired: Vec::new(),
             commands: VecDeque::new(),
+            handshakes: VecDeque::new(),
             connections: 0,
             shed: 0,
             history: History::new(shards),
             internal: Vec::new(),
+            scratch: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
     /// A client connected.
     pub fn on_open(&mut self, now: Now, peer: Peer) -> ConnId {
+        if let Some(transports) = &self.exchange.options.transports {
+            let terms = transports.terms();
+            return self.open_carried(now, peer, terms);
+        }
+        self.open_plain(now, peer)
+    }
+
+    fn open_plain(&mut self, now: Now, peer: Peer) -> ConnId {
         self.exchange.stats.opened += 1;
         self.seat_down(|exchange, conn| ClientSession::open(exchange, now, conn, peer))
     }
 
     fn seat_down(&mut self, open: impl FnOnce(&mut Exchange, ConnId) -> ClientSession) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.seats.push(Seat { generation: 0, session: None, end: End::Open });
+            self.seats.push(Seat { generation: 0, session: None, end: End::Open, carrier: None });
             u32::try_from(self.seats.len() - 1).unwrap_or(u32::MAX)
         });
         let Some(seat) = self.seats.get_mut(slot as usize) else { return ConnId::new(slot, 0) };
@@ -140,39 +161,18 @@ impl Shard {
 
     /// A client that is one too many: it is told so, and let go.
     pub fn on_open_refused(&mut self, now: Now, peer: Peer) -> ConnId {
-        let conn = self.on_open(now, peer);
+        let conn = self.open_plain(now, peer);
         self.with_session(now, conn, |session, exchange| session.refuse(exchange));
         conn
     }
 
     /// Bytes arrived from a client.
     pub fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
+        let seat = self.seats.get(conn.slot() as usize);
+        if seat.is_some_and(|seat| seat.carrier.is_some()) {
+            return self.on_carried_bytes(now, conn, bytes);
+        }
         self.with_session(now, conn, |session, exchange| session.on_bytes(exchange, now, bytes));
-    }
-
-    /// The socket took the oldest `count` of the waiting bytes.
-    pub fn on_written(&mut self, now: Now, conn: ConnId, count: usize) {
-        if !self.exchange.outlets.wrote(now, conn, count) {
-            return;
-        }
-        match self.seat(conn).map(|seat| seat.end) {
-            Some(End::Flushing) => self.finish(now, conn),
-            Some(End::Parting) => self.let_go(conn),
-            Some(End::Open | End::Lingering | End::Closing) | None => {}
-        }
-    }
-
-    /// The socket takes no more for now.
-    pub fn on_blocked(&mut self, now: Now, conn: ConnId) {
-        let deadline = now.after(self.exchange.options.limits.write_deadline);
-        if self.exchange.outlets.blocked(conn, deadline) {
-            self.exchange.timers.arm(deadline, conn, TimerKind::WriteDeadline);
-        }
-    }
-
-    /// The socket may take more.
-    pub fn on_writable(&mut self, conn: ConnId) {
-        self.exchange.outlets.writable(conn);
     }
 
     /// The driver let go of the socket, as it was commanded.
@@ -183,6 +183,7 @@ impl Shard {
         }
         seat.generation = seat.generation.wrapping_add(1);
         seat.session = None;
+        seat.carrier = None;
         self.exchange.outlets.release(conn);
         self.free.push(conn.slot());
         self.connections -= 1;
@@ -268,6 +269,7 @@ impl Shard {
             TimerKind::Expiry => {
                 self.with_session(now, conn, |s, exchange| s.on_expiry_timer(exchange, now));
             }
+            TimerKind::Handshake => self.on_handshake_timer(now, conn),
             TimerKind::Unstall => self.with_session(now, conn, |session, exchange| {
                 if session.halt() == Some(Halt::Stalled) {
                     return session.resume(exchange, now);
@@ -280,23 +282,6 @@ impl Shard {
                 Some(End::Open | End::Closing) | None => {}
             },
         }
-    }
-
-    fn on_write_deadline(&mut self, now: Now, conn: ConnId) {
-        let Some(deadline) = self.exchange.outlets.look_at_deadline(conn) else { return };
-        if now < deadline {
-            self.exchange.timers.arm(deadline, conn, TimerKind::WriteDeadline);
-            return;
-        }
-        if self.seat(conn).is_none_or(|seat| seat.end != End::Open) {
-            // It is on its way out, with a time limit of its own.
-            return;
-        }
-        let waiting = self.outbox(conn).map_or(0, Outbox::queued);
-        let allowed = self.exchange.options.limits.write_deadline.as_secs();
-        self.exchange.stats.slow_deadline += 1;
-        self.report(conn, What::SlowDeadline(allowed, waiting));
-        self.close(now, conn, CloseReason::SlowConsumerDeadline);
     }
 
     /// Lets sessions go on that waited for what may be there now. False if none is left that could
@@ -350,11 +335,26 @@ impl Shard {
         conn: ConnId,
         act: impl FnOnce(&mut ClientSession, &mut Exchange) -> Flow,
     ) {
-        let Some(seat) = self.seats.get_mut(conn.slot() as usize) else { return };
-        if seat.generation != conn.generation() {
-            return;
+        if let Some(reason) = self.act(now, conn, act) {
+            self.close(now, conn, reason);
         }
-        let Some(session) = &mut seat.session else { return };
+        self.settle(now);
+    }
+
+    /// Lets a session do something. Returns why it is to be closed, if it is; that and
+    /// [`Self::settle`] are left to the caller.
+    #[inline]
+    fn act(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        act: impl FnOnce(&mut ClientSession, &mut Exchange) -> Flow,
+    ) -> Option<CloseReason> {
+        let seat = self.seats.get_mut(conn.slot() as usize)?;
+        if seat.generation != conn.generation() {
+            return None;
+        }
+        let session = seat.session.as_mut()?;
         self.exchange.outlets.now = now;
         let flow = act(session, &mut self.exchange);
         if let Some(reading) = session.reading_changed() {
@@ -364,9 +364,9 @@ impl Shard {
         match flow {
             Flow::Next => {}
             Flow::Retry(halt) => self.wait(conn, halt),
-            Flow::Close(reason) => self.close(now, conn, reason),
+            Flow::Close(reason) => return Some(reason),
         }
-        self.settle(now);
+        None
     }
 
     fn wait(&mut self, conn: ConnId, halt: Halt) {
@@ -449,7 +449,8 @@ impl Shard {
         self.exchange.outlets.is_due()
     }
 
-    /// What waits for a connection.
+    /// What waits for a connection, in bytes of the protocol. What its socket is to be given is
+    /// [`Self::output`].
     #[must_use]
     pub fn outbox(&self, conn: ConnId) -> Option<&Outbox> {
         self.exchange.outlets.get(conn).map(|outlet| outlet.outbox())

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::clock::Now;
+use crate::error::CloseReason;
 use crate::ids::ConnId;
 use crate::options::Options;
 
@@ -20,6 +21,10 @@ impl Shard {
         let judged_anew = !Arc::ptr_eq(&old.authenticator, &new.authenticator);
         let pinged_sooner = new.limits.ping_interval < old.limits.ping_interval;
         for conn in self.open_connections() {
+            if self.is_unwelcome(conn, &old) {
+                self.close(now, conn, CloseReason::Handshake);
+                continue;
+            }
             self.with_session(now, conn, |session, exchange| {
                 session.on_options(exchange, now, judged_anew, pinged_sooner)
             });

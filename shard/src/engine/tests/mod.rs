@@ -1,6 +1,7 @@
 //! What one shard says to its clients, on a clock that jumps: limits that no flag reaches, timers,
 //! and the ways a connection ends.
 
+mod carried;
 mod internal;
 mod judging;
 mod options;
@@ -65,6 +66,7 @@ impl Scene {
             limits,
             authenticator,
             accounts: Arc::default(),
+            transports: None,
             trace: false,
             traced_payload_max: 0,
         };
