@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::shadow::Received;
+use crate::authorize::Rules;
 
 /// What an operation is answered with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +41,8 @@ pub(super) struct Client {
     pub(super) headers: bool,
     pub(super) echo: bool,
     pub(super) no_responders: bool,
+    /// What its user may do, if that is bounded.
+    pub(super) rules: Option<Rules>,
     pub(super) end: End,
     /// It does not read.
     pub(super) stalled: bool,
@@ -77,6 +80,7 @@ impl Client {
             headers: false,
             echo: true,
             no_responders: false,
+            rules: None,
             end: End::Open,
             stalled: false,
             ops: 0,

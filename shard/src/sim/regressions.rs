@@ -14,7 +14,8 @@ const QUIET: &[u8] = b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responde
 
 /// A world in which nothing is left to chance.
 fn world(shards: usize, capacity: Capacity) -> World {
-    let mut world = World::new(1, &Plan { shards, capacity, limits: Limits::default() });
+    let mut world =
+        World::new(1, &Plan { shards, capacity, limits: Limits::default(), rules: Vec::new() });
     world.eager = true;
     world
 }

@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 
 use super::client::{Answer, Client, End};
+use crate::authorize::{Rules, naive as authorize};
 use crate::subject::naive;
 
 /// A step of the simulation.
@@ -103,6 +104,10 @@ pub(super) struct Seen {
     pub(super) owed_group: u64,
     pub(super) owed_refusals: u64,
     pub(super) refusals: u64,
+    /// Operations that rules do not allow.
+    pub(super) denied: u64,
+    /// Deliveries that rules do not allow.
+    pub(super) kept: u64,
 }
 
 impl Seen {
@@ -113,12 +118,16 @@ impl Seen {
         self.owed_group += other.owed_group;
         self.owed_refusals += other.owed_refusals;
         self.refusals += other.refusals;
+        self.denied += other.denied;
+        self.kept += other.kept;
     }
 
     /// The check that had least to do.
     pub(super) fn least(&self) -> u64 {
-        let Self { deliveries, owed_plain, owed_group, owed_refusals, refusals } = *self;
-        [deliveries, owed_plain, owed_group, owed_refusals, refusals].into_iter().min().unwrap_or(0)
+        let Self { deliveries, owed_plain, owed_group, owed_refusals, refusals, denied, kept } =
+            *self;
+        let all = [deliveries, owed_plain, owed_group, owed_refusals, refusals, denied, kept];
+        all.into_iter().min().unwrap_or(0)
     }
 }
 
@@ -131,6 +140,13 @@ impl Shadow {
         pattern: &str,
         queue: Option<&str>,
     ) {
+        let wanted = (pattern.as_bytes(), queue.map(str::as_bytes));
+        let allows = |rules: &Rules| authorize::may_subscribe(rules, wanted.0, wanted.1);
+        if !self.clients[client].rules.as_ref().is_none_or(allows) {
+            self.clients[client].next_op(Answer::Err);
+            self.seen.denied += 1;
+            return;
+        }
         let op = self.clients[client].next_op(Answer::Ok);
         let earlier = self.subs.iter().filter(|sub| sub.client == client && sub.sid == sid);
         if earlier.clone().any(|sub| sub.unsub.is_none()) {
@@ -213,6 +229,12 @@ impl Shadow {
         headers: Option<Vec<u8>>,
         body: Vec<u8>,
     ) {
+        let allows = |rules: &Rules| authorize::may_publish(rules, subject.as_bytes());
+        if !self.clients[client].rules.as_ref().is_none_or(allows) {
+            self.clients[client].next_op(Answer::Err);
+            self.seen.denied += 1;
+            return;
+        }
         let op = self.clients[client].next_op(Answer::Ok);
         if let Some(reply) = reply.filter(|reply| reply.starts_with("_INBOX")) {
             self.requests.insert(reply.to_owned(), self.publications.len());
@@ -327,8 +349,16 @@ impl Shadow {
     }
 
     fn is_wanted(&self, sub: &Sub, publication: &Publication) -> bool {
-        naive::matches(sub.pattern.as_bytes(), publication.subject.as_bytes())
+        self.would_have(sub, &publication.subject)
             && (sub.client != publication.client || self.clients[sub.client].echo)
+    }
+
+    /// Whether a subscription matches a subject, and its client may have what is published there.
+    fn would_have(&self, sub: &Sub, subject: &str) -> bool {
+        let (pattern, subject) = (sub.pattern.as_bytes(), subject.as_bytes());
+        let queue = sub.queue.as_deref().map(str::as_bytes);
+        let may = |rules| authorize::may_deliver(rules, pattern, queue, subject);
+        naive::matches(pattern, subject) && self.clients[sub.client].rules.as_ref().is_none_or(may)
     }
 
     /// A client read 503.
@@ -352,7 +382,7 @@ impl Shadow {
             sub.client == client
                 && sub.sid == got.sid
                 && sub.queue.is_none()
-                && naive::matches(sub.pattern.as_bytes(), got.subject.as_bytes())
+                && self.would_have(sub, got.subject)
         });
         assert!(taken, "503 to a subscription of the requester: {got:?}");
     }
@@ -396,11 +426,15 @@ impl Shadow {
         if !self.clients[publication.client].end.processes_everything() {
             return;
         }
-        let (mut owed_plain, mut owed_group) = (0, 0);
+        let (mut owed_plain, mut owed_group, mut kept) = (0, 0, 0);
         let mut responder = false;
         let mut possible = false;
         for (index, sub) in self.subs.iter().enumerate() {
             if !self.is_wanted(sub, publication) {
+                let matches =
+                    naive::matches(sub.pattern.as_bytes(), publication.subject.as_bytes());
+                let may = self.would_have(sub, &publication.subject);
+                kept += u64::from(matches && !may && self.is_owed(sub, publication));
                 continue;
             }
             possible |= sub.forgotten.is_none_or(|forgotten| forgotten > publication.sent);
@@ -432,6 +466,7 @@ impl Shadow {
         if !publication.settled {
             self.seen.owed_plain += owed_plain;
             self.seen.owed_group += owed_group;
+            self.seen.kept += kept;
             self.seen.owed_refusals += u64::from(owed_refusal);
         }
     }
@@ -465,7 +500,7 @@ impl Shadow {
                     && sub.op < publication.op
                     && sub.limit.is_none()
                     && self.is_owed_at_home(sub)
-                    && naive::matches(sub.pattern.as_bytes(), reply.as_bytes())
+                    && self.would_have(sub, reply)
             })
     }
 

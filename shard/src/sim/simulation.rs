@@ -106,12 +106,16 @@ impl Simulation {
         let (verbose, headers, echo, protocol) =
             (rng.u8(..4) == 0, rng.u8(..4) > 0, rng.u8(..4) > 0, rng.u8(..2));
         let no_responders = headers && rng.bool();
-        let user = if rng.u8(..100) < self.workload.slow { SLOW } else { "" };
+        let slow = if rng.u8(..100) < self.workload.slow { SLOW } else { "" };
+        // One more than there are: somebody whose rules nobody wrote.
+        let number = rng.usize(..=self.workload.plan.rules.len());
+        let user = format!("{slow}{number}");
         let first = &mut self.shadow.clients[client];
         first.verbose = verbose;
         first.headers = headers;
         first.echo = echo;
         first.no_responders = no_responders;
+        first.rules = self.workload.plan.rules.get(number).cloned();
         self.shadow.reconnect(client);
         let line = format!(
             "CONNECT {{\"verbose\":{verbose},\"pedantic\":false,\"headers\":{headers},\

@@ -4,6 +4,7 @@
 use fastrand::Rng;
 use std::time::Duration;
 
+use crate::authorize::{Lists, Rules};
 use crate::limits::Limits;
 use crate::mesh::Capacity;
 
@@ -114,8 +115,8 @@ impl Workload {
                 _ => {}
             }
         }
-        Self {
-            plan: Plan { shards, capacity, limits },
+        let mut workload = Self {
+            plan: Plan { shards, capacity, limits, rules: Vec::new() },
             weights,
             clients: rng.usize(1..=8),
             clients_max: rng.usize(8..=24),
@@ -134,7 +135,33 @@ impl Workload {
             impatient,
             window_max: *rng.choice(&[64, 4096, 1 << 20]).unwrap_or(&64),
             jump: (rng.u8(..3) == 0).then(|| Duration::from_millis(rng.u64(1..400))),
-        }
+        };
+        let users = if rng.bool() { rng.usize(1..=4) } else { 0 };
+        workload.plan.rules = (0..users).map(|_| workload.rules(rng)).collect();
+        workload
+    }
+
+    /// What a user may do. Most may ask somebody.
+    fn rules(&self, rng: &mut Rng) -> Rules {
+        let inboxes = rng.u8(..4) > 0;
+        let mut lists = |queues: bool| {
+            let mut list = |least: usize| {
+                let mut rule = || {
+                    let pattern = self.pattern(rng);
+                    let queue =
+                        if queues && rng.u8(..3) == 0 { self.queue(rng) } else { String::new() };
+                    format!("{pattern} {queue}").trim().to_owned()
+                };
+                (0..least + 2).map(|_| rule()).collect::<Vec<_>>()
+            };
+            let mut allow = list(1);
+            if inboxes {
+                allow.push("_INBOX.>".to_owned());
+            }
+            Lists { allow: Some(allow), deny: list(0) }
+        };
+        let (publish, subscribe) = (lists(false), lists(true));
+        Rules { publish, subscribe, responses: None }
     }
 
     pub(super) fn deed(&self, rng: &mut Rng) -> Option<Deed> {

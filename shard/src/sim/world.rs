@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::authorize::{Permissions, Rules};
 use crate::clock::Now;
 use crate::engine::Shard;
 use crate::event::Event;
@@ -28,12 +29,23 @@ pub(super) struct Plan {
     pub(super) shards: usize,
     pub(super) capacity: Capacity,
     pub(super) limits: Limits,
+    /// What users may do, by their numbers.
+    pub(super) rules: Vec<Rules>,
 }
 
-/// Lets everybody in: at once, or later those who say that they are slow.
-struct Judge;
+/// Lets everybody in: at once, or later those who say that they are slow. Who gives a number has
+/// the rules with that number.
+#[derive(Clone)]
+struct Judge(Vec<Arc<Permissions>>);
 
-/// The user whose verdict takes its time.
+impl Judge {
+    fn new(rules: &[Rules]) -> Self {
+        let compiled = |rules: &Rules| Permissions::new(rules.clone()).expect("rules are patterns");
+        Self(rules.iter().map(|rules| Arc::new(compiled(rules))).collect())
+    }
+}
+
+/// How the names of users begin whose verdict takes its time.
 pub(super) const SLOW: &str = "slow";
 
 impl Authenticator for Judge {
@@ -42,10 +54,14 @@ impl Authenticator for Judge {
     }
 
     fn judge(&self, offer: &Offer<'_>) -> Verdict {
-        if offer.connect.user == SLOW {
-            return Verdict::later(|| Some(Grant::default()));
+        let user = &offer.connect.user;
+        let number: Option<usize> = user.trim_start_matches(SLOW).parse().ok();
+        let permissions = number.and_then(|number| self.0.get(number)).cloned();
+        let grant = Grant { permissions, ..Grant::default() };
+        if user.starts_with(SLOW) {
+            return Verdict::later(|| Some(grant));
         }
-        Verdict::Admitted(Box::default())
+        Verdict::of(Some(grant))
     }
 }
 
@@ -62,12 +78,13 @@ pub(super) struct World {
     pub(super) eager: bool,
     pending_max: usize,
     options: Arc<Options>,
+    rules: Vec<Rules>,
 }
 
 impl World {
     pub(super) fn new(seed: u64, plan: &Plan) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let options = Arc::new(options(plan.limits.clone()));
+        let options = Arc::new(options(plan));
         let now = Now::from_nanos(rng.u64(..10_000_000_000));
         let drivers = mesh_of(plan.shards, plan.capacity)
             .into_iter()
@@ -84,6 +101,7 @@ impl World {
             eager: false,
             pending_max: plan.limits.pending,
             options,
+            rules: plan.rules.clone(),
         }
     }
 
@@ -97,7 +115,7 @@ impl World {
 
     /// Everybody is judged again, by another judge.
     pub(super) fn reload(&mut self) {
-        let judge = Arc::new(Judge);
+        let judge = Arc::new(Judge::new(&self.rules));
         self.options = Arc::new(Options { authenticator: judge, ..(*self.options).clone() });
         for driver in &mut self.drivers {
             driver.reload(&self.options);
@@ -205,12 +223,12 @@ impl World {
     }
 }
 
-fn options(limits: Limits) -> Options {
+fn options(plan: &Plan) -> Options {
     let info = Info { headers: true, max_payload: 1 << 20, proto: 1, ..Info::default() };
     Options {
         info,
-        limits,
-        authenticator: Arc::new(Judge),
+        limits: plan.limits.clone(),
+        authenticator: Arc::new(Judge::new(&plan.rules)),
         accounts: Arc::default(),
         transports: None,
         trace: false,
