@@ -2,6 +2,7 @@
 //!
 //! They are here, and not in the fuzz package, so that `cargo test` runs them over the corpus.
 
+use crate::authorize::{Lists, Permissions, Rules, Subscribing, check, may_deliver, naive};
 use crate::subject::{self, transform::Transform};
 use crate::wire::client::{self, ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
@@ -147,6 +148,40 @@ pub fn transforms(data: &[u8]) {
     }
 }
 
+/// Rules, and what is asked about them: a line each of what is allowed and denied, with bars
+/// between rules, then a pattern, a queue and a subject.
+pub fn permissions(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.split('\n');
+    let mut list = || -> Vec<String> {
+        let texts = lines.next().unwrap_or_default().split('|');
+        texts.filter(|text| !text.is_empty()).map(str::to_owned).collect()
+    };
+    let (allow, deny) = (list(), list());
+    let mut name = || lines.next().unwrap_or_default().as_bytes();
+    let (pattern, queue, subject) = (name(), name(), name());
+    let queue = Some(queue).filter(|queue| !queue.is_empty());
+    let lists = Lists { allow: (!allow.is_empty()).then_some(allow), deny };
+    for rule in lists.allow.iter().flatten().chain(&lists.deny) {
+        assert!(check(rule, false).is_err() || check(rule, true).is_ok());
+    }
+    let publishing = Rules { publish: lists.clone(), ..Rules::default() };
+    if let Ok(permissions) = Permissions::new(publishing.clone()) {
+        let expected = naive::may_publish(&publishing, subject);
+        assert_eq!(permissions.may_publish(subject), expected);
+    }
+    let rules = Rules { subscribe: lists, ..Rules::default() };
+    let Ok(permissions) = Permissions::new(rules.clone()) else { return };
+    let verdict = permissions.may_subscribe(pattern, queue);
+    assert_eq!(verdict != Subscribing::Denied, naive::may_subscribe(&rules, pattern, queue));
+    if let Subscribing::Allowed(guard) = verdict
+        && subject::matches(pattern, subject)
+    {
+        let expected = naive::may_deliver(&rules, pattern, queue, subject);
+        assert_eq!(may_deliver(guard.as_deref(), subject, queue), expected);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -176,6 +211,11 @@ mod tests {
     #[test]
     fn corpus_of_headers() {
         replay("headers", super::headers);
+    }
+
+    #[test]
+    fn corpus_of_permissions() {
+        replay("permissions", super::permissions);
     }
 
     #[test]

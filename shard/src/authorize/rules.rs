@@ -125,8 +125,7 @@ pub(super) fn parts(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether a text is a pattern without blanks. Bytes that SUB can never have are as good as others.
+/// Whether a text is a pattern without blanks of any kind.
 fn is_pattern(text: &str) -> bool {
-    crate::subject::is_valid_pattern(text.as_bytes())
-        && !text.contains([' ', '\t', '\n', '\r', '\u{c}'])
+    crate::subject::is_valid_pattern(text.as_bytes()) && !text.contains(char::is_whitespace)
 }

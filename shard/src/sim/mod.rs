@@ -15,6 +15,7 @@
 //! | `workload.rs` | what clients do, in proportions that a seed decides about |
 //! | `simulation.rs` | the loop: somebody does something, then everything is checked |
 //! | `causality.rs` | one rule by itself: who knows of a subscription can count on it |
+//! | `isolation.rs` | another: accounts have nothing to do with each other |
 //! | `fuzz.rs` | arbitrary calls of two shards |
 
 pub mod fuzz;
@@ -25,6 +26,8 @@ mod causality;
 mod client;
 #[cfg(test)]
 mod driver;
+#[cfg(test)]
+mod isolation;
 #[cfg(test)]
 mod net;
 #[cfg(test)]

@@ -113,9 +113,13 @@ impl World {
         socket
     }
 
-    /// Everybody is judged again, by another judge.
+    /// Everybody is judged again, by a judge with the same rules.
     pub(super) fn reload(&mut self) {
-        let judge = Arc::new(Judge::new(&self.rules));
+        self.judge_by(Arc::new(Judge::new(&self.rules)));
+    }
+
+    /// From the next turn on, this judge decides.
+    pub(super) fn judge_by(&mut self, judge: Arc<dyn Authenticator>) {
         self.options = Arc::new(Options { authenticator: judge, ..(*self.options).clone() });
         for driver in &mut self.drivers {
             driver.reload(&self.options);

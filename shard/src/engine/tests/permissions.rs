@@ -163,3 +163,62 @@ fn a_server_that_opens_up_lets_go_of_rules() {
     scene.says(bob, "PUB a 0\r\n\r\n");
     assert_eq!(scene.hears(ann), "MSG a 1 0\r\n\r\n");
 }
+
+/// What a client hears of `subjects` that another publishes, if rules deny it `deny` and it says
+/// `subs`: the patterns that delivered each.
+fn delivered(deny: &[&str], subs: &str, subjects: &[&str]) -> Vec<usize> {
+    let mut scene = Scene::with(Limits::default(), subscribing(deny));
+    let (ann, bob) = (scene.user("ann"), scene.user("bob"));
+    scene.says(ann, subs);
+    assert_eq!(scene.hears(ann), "", "all of it is accepted");
+    let mut count = |subject: &&str| {
+        scene.says(bob, &format!("PUB {subject} 0\r\n\r\n"));
+        scene.hears(ann).matches("MSG ").count()
+    };
+    subjects.iter().map(&mut count).collect()
+}
+
+#[test]
+fn cve_2022_29946_a_queue_subscription_is_not_given_what_is_denied() {
+    let subs = "SUB a.* q 1\r\nSUB > r 2\r\nSUB *.b q 3\r\n";
+    assert_eq!(delivered(&["a.b"], subs, &["a.b", "a.c", "c.b"]), [0, 2, 2]);
+}
+
+#[test]
+fn advisory_2026_17_patterns_that_overlap_in_part_are_guarded() {
+    let subs = "SUB a.* 1\r\nSUB *.*.c 2\r\nSUB a.b.> 3\r\n";
+    let deny = &["*.b", "a.*.c", "*.b.d.>"];
+    assert_eq!(delivered(deny, subs, &["a.b", "a.x", "a.x.c", "x.x.c"]), [0, 1, 0, 1]);
+    assert_eq!(delivered(deny, subs, &["a.b.c", "a.b.d", "a.b.d.e"]), [0, 1, 0]);
+}
+
+#[test]
+fn advisory_2026_18_a_queue_that_is_not_denied_does_not_lift_a_plain_deny() {
+    let mut scene = Scene::with(Limits::default(), subscribing(&["a", "a q"]));
+    let ann = scene.user("ann");
+    scene.says(ann, "SUB a r 1\r\n");
+    assert_eq!(scene.errors(ann), ["Subscription to \"a\" using queue \"r\"'"]);
+    assert_eq!(delivered(&["a", "a q"], "SUB * r 1\r\nSUB * q 2\r\n", &["a", "b"]), [0, 2]);
+}
+
+#[test]
+fn cve_2022_24450_no_client_chooses_its_account() {
+    let mut scene = Scene::with(Limits::default(), subscribing(&[]));
+    let conn = scene.open();
+    scene.says(conn, "CONNECT {\"user\":\"ann\",\"account\":\"$SYS\",\"new_account\":true}\r\n");
+    assert!(scene.hears(conn).ends_with("-ERR 'Authorization Violation'\r\n"));
+}
+
+#[test]
+fn advisory_2026_20_a_client_names_no_place_for_the_server_to_publish_to() {
+    let rules = Rules { publish: lists(&["a"], &[]), ..Rules::default() };
+    let mut scene = Scene::with(Limits::default(), ruled("ann", rules));
+    let (ann, bob) = (scene.user("ann"), scene.user("bob"));
+    scene.says(bob, "SUB > 1\r\n");
+    scene.says(ann, "CONNECT {\"user\":\"ann\",\"headers\":true,\"verbose\":false}\r\n");
+    let headers = "NATS/1.0\r\nNats-Trace-Dest: secret\r\n\r\n";
+    scene.says(ann, &format!("HPUB a {0} {0}\r\n{headers}\r\n", headers.len()));
+    let heard = scene.hears(bob);
+    assert_eq!(heard.matches("MSG ").count(), 1, "{heard}");
+    assert!(heard.starts_with("MSG a 1 "), "{heard}");
+}
