@@ -37,7 +37,8 @@ options:
   --html FILE                 report with charts, one file that needs nothing else
   --nats-cli PATH             let `nats bench` of the official CLI make the load, for the scenarios
                               that it can express; its rates are those a user would see
-  --goals                     say at the end which of the figures to reach were reached
+  --goals                     say at the end which of the figures to reach were reached; without
+                              --scenario, run what they are about
   --gentle                    end servers with SIGTERM, not SIGKILL: a build that counts what it
                               runs writes the counts when it ends
   --note TEXT                 words to keep with the results, for example the commit

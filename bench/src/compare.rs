@@ -65,12 +65,14 @@ pub(crate) fn compare(
     mut after_scenario: impl FnMut(&Scenario, &Comparison),
 ) -> Result<Comparison> {
     let mut comparison = Comparison::default();
+    let whole = scenarios.len() * targets.len() * method.rounds as usize;
     for scenario in scenarios {
         for round in 0..method.rounds {
             for target in rotated(targets, round) {
                 let outcome = run_once(scenario, target, method);
                 interrupt::check()?;
-                progress(scenario, target, round, &outcome);
+                let done = comparison.runs.len() + comparison.void.len() + 1;
+                progress(&format!("[{done}/{whole}]"), scenario, target, round, &outcome);
                 let shards = target.shards;
                 let (scenario, target) = (scenario.name.clone(), target.name.clone());
                 match outcome {
@@ -111,7 +113,13 @@ fn run_once(scenario: &Scenario, target: &Target, method: &Method<'_>) -> Result
     })
 }
 
-fn progress(scenario: &Scenario, target: &Target, round: u32, outcome: &Result<Sample>) {
+fn progress(
+    done: &str,
+    scenario: &Scenario,
+    target: &Target,
+    round: u32,
+    outcome: &Result<Sample>,
+) {
     let (name, target) = (&scenario.name, &target.name);
     let text = match outcome {
         Ok(sample) => {
@@ -126,7 +134,7 @@ fn progress(scenario: &Scenario, target: &Target, round: u32, outcome: &Result<S
         }
         Err(error) => format!("FAILED: {error:#}"),
     };
-    writeln!(stderr(), "{name} round {} {target}: {text}", round + 1).ok();
+    writeln!(stderr(), "{done} {name} round {} {target}: {text}", round + 1).ok();
 }
 
 #[cfg(test)]

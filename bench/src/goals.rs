@@ -105,6 +105,23 @@ fn parse(text: &str) -> Result<Vec<Goal>> {
     Ok(goals)
 }
 
+/// The scenarios that goals are about, each once.
+pub(crate) fn scenarios(goals: &[Goal]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for goal in goals {
+        let other = match &goal.of {
+            Some(Of::Scenario(name)) => Some(name),
+            _ => None,
+        };
+        for name in other.into_iter().chain([&goal.scenario]) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    names
+}
+
 /// Holds results against the goals that can be judged by them: no word on scenarios that did not
 /// run, or ran elsewhere than the goal says, nor on what another load generator saw.
 pub(crate) fn judge(goals: &[Goal], setting: &Setting, comparison: &Comparison) -> Vec<Verdict> {

@@ -105,7 +105,12 @@ fn judge(files: &[PathBuf]) -> Result<ExitCode> {
 }
 
 fn measure(options: &Options) -> Result<ExitCode> {
-    let mut scenarios = scenario::load(options.scenario_dir.as_deref(), &options.scenarios)?;
+    let goals = goals::load()?;
+    let patterns = match options.scenarios.as_slice() {
+        [] if options.goals => goals::scenarios(&goals),
+        patterns => patterns.to_vec(),
+    };
+    let mut scenarios = scenario::load(options.scenario_dir.as_deref(), &patterns)?;
     let cli = options.nats_cli.clone().map(NatsCli::new);
     let mut driver = OWN_DRIVER.to_owned();
     if let Some(cli) = &cli {
@@ -127,7 +132,7 @@ fn measure(options: &Options) -> Result<ExitCode> {
         let rows = report::scenario_table(&scenario.name, targets, so_far);
         stdout().write_all(rows.as_bytes()).ok();
     })?;
-    let verdicts = goals::judge(&goals::load()?, &setting, &comparison);
+    let verdicts = goals::judge(&goals, &setting, &comparison);
     if options.goals {
         write!(stdout(), "\n{}", goals::table(&verdicts))?;
     }
