@@ -156,6 +156,13 @@ impl Verdict {
         grant.map_or(Self::Refused, |grant| Self::Admitted(Box::new(grant)))
     }
 
+    /// What `find_out` will say, which takes so little of a core that it need not wait until nobody
+    /// else wants one: some signatures, a file, an answer from elsewhere.
+    pub fn soon(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
+        let job = Job::new(|answer| answer.give(find_out()));
+        Self::Later(Job { light: true, ..job })
+    }
+
     /// What `find_out` will say.
     pub fn later(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
         Self::Later(Job::new(|answer| answer.give(find_out())))
@@ -164,18 +171,27 @@ impl Verdict {
 
 /// Finds out whether a client may connect. Run by a thread that has time, unless its client has
 /// gone before its turn came.
-pub struct Job(Box<dyn FnOnce(Answer) + Send>);
+pub struct Job {
+    run: Box<dyn FnOnce(Answer) + Send>,
+    light: bool,
+}
 
 impl Job {
     /// `run` is called once, and gives its answer when it has one: it may hand it on and return,
     /// where the answer has to be waited for.
     pub fn new(run: impl FnOnce(Answer) + Send + 'static) -> Self {
-        Self(Box::new(run))
+        Self { run: Box::new(run), light: false }
+    }
+
+    /// Whether it takes little of a core.
+    #[must_use]
+    pub const fn is_light(&self) -> bool {
+        self.light
     }
 
     /// Runs it; the answer goes to `take`, from whatever thread has it.
     pub fn run(self, take: impl FnOnce(Option<Grant>) + Send + 'static) {
-        (self.0)(Answer(Some(Box::new(take))));
+        (self.run)(Answer(Some(Box::new(take))));
     }
 }
 

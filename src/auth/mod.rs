@@ -222,7 +222,7 @@ impl Authenticator for Auth {
             }
             Demand::Claims(operators) => {
                 let (operators, facts) = (Arc::clone(operators), Facts::of(offer));
-                return Verdict::later(move || operators.judge(&facts));
+                return Verdict::soon(move || operators.judge(&facts));
             }
             Demand::Users(users, entrance) => {
                 return Verdict::of(admit(users, entrance, connect));

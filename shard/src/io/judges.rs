@@ -1,8 +1,10 @@
 //! Threads that find out who a client is, where a shard may not think that long: hashes of
 //! passwords, signatures, questions to others.
 //!
-//! They have the lowest priority there is, so that logins take from established connections what
-//! these leave, and they stay off the cores of shards if there are others.
+//! Those that hash have the lowest priority there is, so that logins take from established
+//! connections what these leave. Where a core is busy with something else, what is left may be
+//! nothing for seconds: so what takes little, a signature or a file, has threads of its own, which
+//! stand back only a little. All of them stay off the cores of shards if there are others.
 
 use std::io;
 use std::thread;
@@ -29,7 +31,14 @@ const STACK_BYTES: usize = 512 << 10;
 #[derive(Clone)]
 pub(super) struct Judges {
     queue: Sender<(ShardId, Trial)>,
+    light: Sender<(ShardId, Trial)>,
 }
+
+/// How far threads stand back that do what takes little.
+const LIGHT_NICE: i32 = 5;
+
+/// So many of these: while some wait for a file or for the network, others go on.
+const LIGHT_COUNT: usize = 4;
 
 impl Judges {
     /// Starts as many as there are cores to run on, which are those that no shard is pinned to, if
@@ -48,13 +57,28 @@ impl Judges {
                 },
             )?;
         }
-        Ok(Self { queue })
+        let (light, trials) = bounded(TRIALS_MAX * shards.len());
+        for number in 0..LIGHT_COUNT {
+            let (inspector, trials) = (inspector.clone(), trials.clone());
+            thread::Builder::new()
+                .name(format!("light-judge-{number}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || {
+                    stand_aside(cores.as_ref());
+                    // Of this thread alone. Where the host does not allow it, no more is lost than
+                    // a little fairness.
+                    let _ = rustix::process::setpriority_process(None, LIGHT_NICE);
+                    work(&inspector, &trials);
+                })?;
+        }
+        Ok(Self { queue, light })
     }
 
     /// Has something found out for a shard, which is given an order with the answer. False if that
     /// cannot be.
     pub(super) fn find_out(&self, shard: ShardId, trial: Trial) -> bool {
-        self.queue.try_send((shard, trial)).is_ok()
+        let queue = if trial.is_light() { &self.light } else { &self.queue };
+        queue.try_send((shard, trial)).is_ok()
     }
 }
 
@@ -74,12 +98,17 @@ fn cores(shards: &[usize]) -> Option<CpuSet> {
 /// Makes the calling thread the last to be served. Where the host does not allow one of these, the
 /// others help.
 fn step_back(cores: Option<&CpuSet>) {
-    if let Some(cores) = cores {
-        let _ = rustix::thread::sched_setaffinity(None, cores);
-    }
+    stand_aside(cores);
     let _ = rustix::process::setpriority_process(None, 19);
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+}
+
+/// Keeps the calling thread to cores that no shard is pinned to, if there are any.
+fn stand_aside(cores: Option<&CpuSet>) {
+    if let Some(cores) = cores {
+        let _ = rustix::thread::sched_setaffinity(None, cores);
+    }
 }
 
 fn work(inspector: &Inspector, trials: &Receiver<(ShardId, Trial)>) {

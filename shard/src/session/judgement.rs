@@ -58,6 +58,12 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// Whether it takes little of a core.
+    #[must_use]
+    pub const fn is_light(&self) -> bool {
+        self.job.is_light()
+    }
+
     /// Runs it, and gives what came of it to `take`. If nobody waits for it any more that is `None`
     /// at once.
     pub fn run(self, take: impl FnOnce(Option<Grant>) + Send + 'static) {
