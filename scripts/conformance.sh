@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs real clients against ringbus: nats.go, nats-py, nats.js and the nats command line, each in
+# Runs real clients against ringbus: nats.go, nats-py, nats.js, the nats command line and nsc, each in
 # the version pinned here and in tests/conformance, each with one and with two shards. A client
 # that cannot be installed or run is a failure. The last line is "N passed, N failed".
 #
@@ -13,6 +13,7 @@ cd "$(dirname "$0")/.."
 sources=$PWD/tests/conformance
 cache=${CONFORMANCE_CACHE:-$PWD/target/conformance}
 cli_version=v0.4.0
+nsc_version=v2.12.2
 mkdir --parents "$cache"
 
 if [ -n "${RINGBUS_BIN:-}" ]; then
@@ -34,6 +35,16 @@ install_cli() {
             sed --quiet 's/.*"Dir": "\(.*\)".*/\1/p')
         cd "$module"
         go build -o "$cache/nats" ./nats
+    )
+}
+
+install_nsc() {
+    (
+        cd "$cache/empty-module"
+        module=$(go mod download -json "github.com/nats-io/nsc/v2@$nsc_version" |
+            sed --quiet 's/.*"Dir": "\(.*\)".*/\1/p')
+        cd "$module"
+        go build -o "$cache/nsc" .
     )
 }
 
@@ -74,7 +85,7 @@ run() { # NAME COMMAND...
     fi
 }
 
-for client in go cli python node; do
+for client in go cli nsc python node; do
     if ! "install_$client" > "$folder/install" 2>&1; then
         echo "FAILED to install the $client client:"
         cat "$folder/install"
@@ -98,6 +109,7 @@ for shards in 1 2; do
     run nats.js node "$cache/node/client.js"
     run 'nats command line' "$sources/cli.sh" "$cache/nats"
     run 'nats command line, operator' "$sources/operator.sh" "$cache/nats"
+    run 'nsc' "$sources/nsc.sh" "$cache/nats" "$cache/nsc"
 done
 
 echo "$passed passed, $failed failed"

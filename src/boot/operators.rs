@@ -90,8 +90,10 @@ fn unusable(folder: &Path, error: &io::Error) -> String {
 }
 
 fn resolver(config: &config::Operators) -> Result<Resolver, String> {
-    let Some(ResolverKind::Directory(kind)) = &*config.resolver else {
-        return Ok(Resolver::memory());
+    let kind = match &*config.resolver {
+        Some(ResolverKind::Directory(kind)) => kind,
+        Some(ResolverKind::Url(remote)) => return Ok(Resolver::Url(remote.clone())),
+        Some(ResolverKind::Memory) | None => return Ok(Resolver::memory()),
     };
     let FolderKind { folder, mode, limit, .. } = kind;
     let open = Directory::open(folder, *mode, *limit);

@@ -19,7 +19,7 @@ use super::value::Value;
 use crate::auth::SYSTEM;
 use crate::auth::jwt::key::Role;
 use crate::auth::jwt::{AccountClaims, OperatorClaims, UserClaims, decorated, operator};
-use crate::auth::operator::resolver::{Delete, Mode};
+use crate::auth::operator::resolver::{Delete, Mode, Remote};
 use crate::cli::NATS_VERSION;
 
 /// What all encoded claims begin with.
@@ -55,6 +55,8 @@ pub enum ResolverKind {
     Memory,
     /// In a folder.
     Directory(FolderKind),
+    /// With a server of claims.
+    Url(Remote),
 }
 
 /// A folder of claims.
@@ -183,6 +185,11 @@ impl Operators {
             };
             fault(origin, "operators require an account resolver to be configured");
         }
+        if matches!(*self.resolver, Some(ResolverKind::Url(_))) && !self.preload.is_empty() {
+            let text =
+                "resolver preloads only available for writeable resolver types MEM/DIR/CACHE_DIR";
+            fault(self.preload.origin(), text);
+        }
         if let (false, Origin::File(at)) = (self.are_in_force(), self.resolver.origin()) {
             report.warn(at, "key \"resolver\": without an operator there is nothing to resolve");
         }
@@ -242,6 +249,7 @@ fn shown(resolver: Option<&ResolverKind>) -> String {
     match resolver {
         None => "\"\"".to_owned(),
         Some(ResolverKind::Memory) => "MEMORY".to_owned(),
+        Some(ResolverKind::Url(remote)) => format!("URL({remote})"),
         Some(ResolverKind::Directory(FolderKind { folder, mode, .. })) => {
             let kind = if matches!(mode, Mode::Full(_)) { "full" } else { "cache" };
             format!("{{type: {kind}, dir: {}}}", quoted(&folder.display().to_string()))
@@ -323,7 +331,7 @@ fn read_resolver(field: Field<'_>) -> Option<ResolverKind> {
                 return Some(ResolverKind::Memory);
             }
             if text.contains("URL") {
-                return field.fault("a resolver that asks an URL is not supported yet");
+                return read_url(field);
             }
             none(field)
         }
@@ -332,6 +340,17 @@ fn read_resolver(field: Field<'_>) -> Option<ResolverKind> {
             read_folder(reader, field)
         }
         _ => field.expected("MEMORY, URL(…) or a map"),
+    }
+}
+
+/// The address in `URL("…")`, the quotes of which may be missing.
+fn read_url(field: Field<'_>) -> Option<ResolverKind> {
+    let text = <&str>::read(field)?;
+    let inner = text.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
+    let url = inner.map_or("", |(url, _)| url.trim().trim_matches('"'));
+    match Remote::parse(url) {
+        Ok(remote) => Some(ResolverKind::Url(remote)),
+        Err(why) => field.fault(why),
     }
 }
 

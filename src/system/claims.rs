@@ -116,7 +116,7 @@ impl Desk<'_> {
     fn folder(&self) -> Option<&Directory> {
         match &**self.registry.resolver() {
             Resolver::Directory(folder) => Some(folder),
-            Resolver::Memory(_) => None,
+            Resolver::Memory(_) | Resolver::Url(_) => None,
         }
     }
 

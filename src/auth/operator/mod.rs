@@ -6,7 +6,7 @@
 //! | `login` | whether the claims of a user let somebody in: claims and facts to an admission |
 //! | `registry` | the accounts that are known, with the claims in force |
 //! | `standing` | what a client that was let in stands on, and whether it still does |
-//! | `resolver` | where claims about accounts come from: memory, a folder |
+//! | `resolver` | where claims about accounts come from: memory, a folder, a server |
 //!
 //! Nothing of this runs on a shard: claims are decoded and signatures verified by the threads that
 //! judge, and only there may a resolver take its time.
@@ -116,6 +116,9 @@ impl Operators {
                     admission.issuer,
                     admission.known.account.name,
                 );
+                if admission.limits.subs >= 0 || admission.limits.payload >= 0 {
+                    self.registry.warn_of_user_limits();
+                }
                 admission.grant(&self.registry)
             }
             Err(refusal) if refusal.is_error() => {

@@ -122,6 +122,8 @@ pub struct Registry {
     watch: OnceLock<Watch>,
     /// Wakes whoever watches the clock.
     keeper: OnceLock<Sender<()>>,
+    /// What is said once was said.
+    warned: AtomicBool,
 }
 
 /// Whoever wants to know of accounts.
@@ -153,6 +155,7 @@ impl Registry {
             known: Mutex::default(),
             watch: OnceLock::new(),
             keeper: OnceLock::new(),
+            warned: AtomicBool::new(false),
         }
     }
 
@@ -164,6 +167,13 @@ impl Registry {
     /// There is somebody who watches the clock.
     pub(super) fn wake_with(&self, wake: Sender<()>) {
         let _ = self.keeper.set(wake);
+    }
+
+    /// Says once that limits in claims of users are not enforced.
+    pub(super) fn warn_of_user_limits(&self) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            warn!("Users with limits of subscriptions or payloads: these are not in force yet");
+        }
     }
 
     pub(super) fn tell(&self, change: Change<'_>) {

@@ -1,12 +1,14 @@
 //! Where claims about accounts come from.
 
 pub mod directory;
+pub mod url;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 pub use self::directory::{Delete, Directory, Mode};
+pub use self::url::Remote;
 
 use crate::auth::jwt::key::Role;
 
@@ -17,6 +19,8 @@ pub enum Resolver {
     Memory(Mutex<HashMap<String, String>>),
     /// A folder.
     Directory(Directory),
+    /// A server of claims.
+    Url(Remote),
 }
 
 /// Why there are no claims.
@@ -59,6 +63,7 @@ impl Resolver {
                 claims.get(key).cloned().ok_or(Missing::Unknown)
             }
             Self::Directory(folder) => folder.load(key),
+            Self::Url(remote) => remote.fetch(key),
         }
     }
 
@@ -74,6 +79,7 @@ impl Resolver {
                 Ok(())
             }
             Self::Directory(folder) => folder.save_if_newer(key, text).map(|_| ()),
+            Self::Url(_) => Err("store operation not supported for URL Resolver".to_owned()),
         }
     }
 }
