@@ -10,6 +10,7 @@ use crate::engine::ConnectionView;
 use crate::error::{CloseReason, Violation};
 use crate::ids::{AccountId, ClientId, ShardId};
 use crate::transport::Facts;
+use crate::wire::proxy::Fault;
 
 /// Something worth telling an operator or a test.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub enum What {
     Left(Box<ConnectionView>, Now, CloseReason),
     /// It ended.
     Closed(CloseReason),
+    /// What its proxy said of it cannot be used.
+    ProxyFault(Fault),
     /// It broke a rule.
     Violated(Violation),
     /// It may not connect: as the user it named, if it named one.

@@ -8,6 +8,7 @@ use crate::wire::client::{self, ClientOp, ParseLimits, Parsed, parse};
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
 use crate::wire::headers::Headers;
+use crate::wire::proxy;
 
 /// Operations of a client, arriving in pieces. The first two bytes choose limits and pieces.
 pub fn client_ops(data: &[u8]) {
@@ -104,6 +105,23 @@ pub fn headers(data: &[u8]) {
     let again = Headers::read(&block).expect("a block of names and values is well formed");
     assert_eq!(again.status(), headers.status());
     assert!(again.iter().eq(headers.iter()));
+}
+
+/// The first bytes of a connection through a proxy: known after any number of bytes from which they
+/// can be known, and never anything else with more of them.
+pub fn proxy_header(data: &[u8]) {
+    let whole = proxy::read(data);
+    assert!(data.len() < proxy::HEAD_MAX || whole != proxy::Read::More);
+    if let proxy::Read::Header { len, source } = &whole {
+        assert!((1..=16 + usize::from(u16::MAX)).contains(len));
+        assert!(source.is_none_or(|source| source.ip() == source.ip().to_canonical()));
+    }
+    for len in 0..data.len().min(2 * proxy::HEAD_MAX) {
+        match proxy::read(&data[..len]) {
+            proxy::Read::More => assert!(len < proxy::HEAD_MAX),
+            read => assert_eq!(read, whole),
+        }
+    }
 }
 
 /// A pattern and, behind a line end, a subject.
@@ -216,6 +234,11 @@ mod tests {
     #[test]
     fn corpus_of_permissions() {
         replay("permissions", super::permissions);
+    }
+
+    #[test]
+    fn corpus_of_proxy() {
+        replay("proxy", super::proxy_header);
     }
 
     #[test]

@@ -138,6 +138,10 @@ pub const INTERNAL_LINE_MAX: usize = 1 << 20;
 /// Largest message that the server itself publishes: a page with all connections there may be.
 pub const INTERNAL_PAYLOAD_MAX: usize = 64 << 20;
 
+/// How long a proxy may take to say for whom it speaks: as long as the reference waits in all,
+/// which is 5 s for the first bytes and 5 s for the others.
+pub const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// First PING of a client, ahead of the regular interval, so that its round trip is known early.
 pub const FIRST_PING: Duration = Duration::from_secs(2);
 
@@ -181,6 +185,9 @@ pub struct Limits {
     pub write_deadline: Duration,
     /// A client that must authenticate has this long to do so (`authorization.timeout`).
     pub auth_timeout: Duration,
+    /// A proxy that speaks for a client has this long to say so (`proxy_protocol`); `None` if there
+    /// are no proxies.
+    pub proxied: Option<Duration>,
     /// Whether a publisher is paused while all its receivers have fallen behind; else they become
     /// slow consumers sooner (`no_fast_producer_stall`).
     pub stalls: bool,
@@ -200,6 +207,7 @@ impl Default for Limits {
             pings_out: 2,
             write_deadline: Duration::from_secs(10),
             auth_timeout: Duration::from_secs(2),
+            proxied: None,
             stalls: true,
         }
     }

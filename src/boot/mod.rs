@@ -455,6 +455,9 @@ impl Server<'_> {
         if let Some(tls) = &self.plan.settings.tls.clients {
             say_tls(tls.terms());
         }
+        if *self.plan.settings.limits.proxied {
+            info!("PROXY protocol enabled for client connections");
+        }
 
         let told = advertised(settings.client_advertise.as_deref(), &endpoint);
         (identity.host, identity.port) =

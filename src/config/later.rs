@@ -83,7 +83,6 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["jetstream"], "JetStream", Shape::Map(nested::JETSTREAM), is_disabled),
     feature(&["prof_port"], "a Go profiler", ANY, is_zero),
     feature(&["prof_block_rate"], "a Go profiler", ANY, is_zero),
-    feature(&["proxy_protocol"], "the PROXY protocol", ANY, is_false),
     feature(&["ocsp"], "OCSP", Shape::Map(nested::OCSP), is_false),
     feature(&["ocsp_cache"], "OCSP", Shape::Map(nested::OCSP_CACHE), is_false),
     feature(&["write_timeout"], "this policy for slow writes", ANY, is_close),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ringbus_shard::limits::Limits;
+use ringbus_shard::limits::{Limits, PROXY_TIMEOUT};
 
 use super::dump::Dump;
 use super::reader::{Field, FromField, Reader};
@@ -28,6 +28,8 @@ pub struct Bounds {
     pub write_deadline: Setting<Duration>,
     /// Clients are told that messages have no headers (`no_header_support`).
     pub without_headers: Setting<bool>,
+    /// Proxies say first for whom they speak (`proxy_protocol`).
+    pub proxied: Setting<bool>,
     /// Publishers are never paused for slow receivers (`no_fast_producer_stall`).
     pub without_stall: Setting<bool>,
 }
@@ -63,6 +65,7 @@ impl Bounds {
                 .map(|max| max.unwrap_or(usual.pings_out)),
             write_deadline: time(reader, &["write_deadline"], usual.write_deadline),
             without_headers: Setting::new(false).or_file(reader.optional(&["no_header_support"])),
+            proxied: Setting::new(false).or_file(reader.optional(&["proxy_protocol"])),
             without_stall: Setting::new(false)
                 .or_file(reader.optional(&["no_fast_producer_stall"])),
         }
@@ -82,6 +85,7 @@ impl Bounds {
             pings_out: *self.pings_out,
             write_deadline: *self.write_deadline,
             auth_timeout,
+            proxied: self.proxied.then_some(PROXY_TIMEOUT),
             stalls: !*self.without_stall,
         }
     }
@@ -99,6 +103,7 @@ impl Bounds {
         dump.plain("ping_max", pings_out);
         dump.duration("write_deadline", write_deadline);
         dump.plain("no_header_support", &self.without_headers);
+        dump.plain("proxy_protocol", &self.proxied);
         dump.plain("no_fast_producer_stall", &self.without_stall);
     }
 }

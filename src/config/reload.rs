@@ -66,6 +66,7 @@ pub(super) const FIXED: &[&str] = &[
     "max_subscriptions",
     "max_subscription_tokens",
     "no_header_support",
+    "proxy_protocol",
     "lame_duck_duration",
     "lame_duck_grace_period",
     "http_host",

@@ -67,6 +67,10 @@ impl EventSink for ClientLog {
                 };
                 error!("{who} - Client parser ERROR: proto={}{hint}", Quoted(&input));
             }
+            What::ProxyFault(fault) => {
+                let peer = event.client.peer;
+                warn!("Error reading PROXY protocol header from {peer}: {fault}");
+            }
             What::Refused(None) => error!("{who} - authentication error"),
             What::Refused(Some(user)) => {
                 error!("{who} - authentication error - User {}", Quoted(user.as_bytes()));

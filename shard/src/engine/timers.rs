@@ -21,6 +21,8 @@ pub enum TimerKind {
     Ping,
     /// The client has not said who it is.
     Authentication,
+    /// Its proxy has not said for whom it speaks.
+    Proxy,
     /// Its handshake is not over, or has not begun.
     Handshake,
     /// The socket has not taken what was waiting for it.

@@ -86,6 +86,8 @@ pub struct ClientSession {
     pub(super) connect: Box<ConnectOptions>,
     pub(super) grant: Grant,
     pub(super) parse_limits: ParseLimits,
+    /// Its proxy has not said yet for whom it speaks.
+    pub(super) awaits_proxy: bool,
     pub(super) subscriptions: HashMap<Sid, SubId, RandomState>,
     pub(super) memo: Memo,
     /// What its account makes of the subjects it publishes to, if anything, and of the last one.
@@ -132,7 +134,9 @@ impl ClientSession {
         let mut session = Self::new(exchange, now, conn, peer);
         session.report(exchange, What::Opened);
         session.greet(exchange, false);
-        session.begin(exchange, now);
+        if !session.awaits_proxy {
+            session.begin(exchange, now);
+        }
         session
     }
 
@@ -169,6 +173,7 @@ impl ClientSession {
             connect: Box::default(),
             grant: Grant::default(),
             parse_limits,
+            awaits_proxy: limits.proxied.is_some(),
             subscriptions: HashMap::with_hasher(exchange.hasher.clone()),
             memo: Memo::default(),
             mappings: exchange.options.accounts.mappings(AccountId::GLOBAL).cloned(),

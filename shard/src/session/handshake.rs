@@ -1,6 +1,7 @@
 //! INFO, CONNECT, and who the client is.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::clock::Now;
@@ -25,7 +26,20 @@ impl ClientSession {
         self.nonce = exchange.options.authenticator.nonce();
         info.nonce = self.nonce.as_ref().map_or_else(String::new, |it| it.text().to_owned());
         info.tls_required |= secured;
+        if self.awaits_proxy {
+            // That of the proxy is nobody's business.
+            info.client_ip.clear();
+        }
         self.tell_info(exchange, &info);
+    }
+
+    /// It comes from there, says its proxy; without an address, it is the proxy that speaks.
+    pub fn come_from(&mut self, source: Option<SocketAddr>) {
+        self.awaits_proxy = false;
+        if let Some(address) = source {
+            self.peer.address = address;
+            self.relabel();
+        }
     }
 
     /// Its handshake is over.
@@ -237,7 +251,7 @@ impl ClientSession {
             let who = format!("{}/{user}", self.grant.account_name);
             let _ = write!(details, "{separator}{}", Quoted(who.as_bytes()));
         }
-        self.label = Arc::new(ClientLabel { id: self.label.id, peer: self.label.peer, details });
+        self.label = Arc::new(ClientLabel { id: self.label.id, peer: self.peer.address, details });
     }
 
     /// Other options hold: bounds that are kept here are taken over, and the client is judged again

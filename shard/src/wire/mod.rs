@@ -6,6 +6,7 @@
 //! | [`connect`] | the JSON of CONNECT, and [`secret`] for the credentials in it |
 //! | [`info`] | the JSON of INFO |
 //! | [`headers`] | the header block of a message |
+//! | [`proxy`] | what a proxy says of the client it speaks for, ahead of all that |
 //! | [`encode`] | what goes out: `+OK`, `PONG`, `-ERR`, the tail of a MSG |
 //!
 //! The grammar of what a client may send, all verbs in either case, `_` for one or more blanks
@@ -28,6 +29,7 @@ pub mod encode;
 pub mod headers;
 pub mod info;
 mod json;
+pub mod proxy;
 pub mod redact;
 pub mod secret;
 

@@ -101,7 +101,7 @@ fn limits_reach_the_shards() {
     let config = r#"
         max_control_line: 2kb, max_payload: 1mb, max_pending: 2mb, max_connections: 7
         max_subscriptions: 8, max_sub_tokens: 9, ping_interval: "10s", ping_max: 11
-        write_deadline: "12s", no_fast_producer_stall: true
+        write_deadline: "12s", no_fast_producer_stall: true, proxy_protocol: true
         authorization { token: t, timeout: 13 }
     "#;
     let settings = settings(config, "");
@@ -117,6 +117,7 @@ fn limits_reach_the_shards() {
         pings_out: 11,
         write_deadline: Duration::from_secs(12),
         auth_timeout: Duration::from_secs(13),
+        proxied: Some(ringbus_shard::limits::PROXY_TIMEOUT),
         stalls: false,
     };
     assert_eq!(limits, expected);

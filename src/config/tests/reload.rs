@@ -29,6 +29,7 @@ fn what_needs_a_restart_is_refused_with_every_such_key() {
         ("max_subs", "5", "old=0, new=5"),
         ("max_sub_tokens", "5", "old=none, new=5"),
         ("no_header_support", "true", "old=false, new=true"),
+        ("proxy_protocol", "true", "old=false, new=true"),
         ("lame_duck_duration", "\"1m\"", r#"old="2m", new="1m""#),
         ("lame_duck_grace_period", "\"1s\"", r#"old="10s", new="1s""#),
     ] {

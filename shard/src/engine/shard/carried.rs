@@ -30,6 +30,18 @@ impl Shard {
         conn
     }
 
+    /// The client that is to begin a handshake can speak only now.
+    pub(super) fn await_handshake(&mut self, now: Now, conn: ConnId) {
+        let Some(carrier) = self.carrier_mut(conn) else { return };
+        // Where INFO waits for a handshake, it waits no longer because of a proxy.
+        if carrier.silent && carrier.terms.first != First::Yes {
+            return;
+        }
+        carrier.deadline = now.after(carrier.terms.timeout);
+        let deadline = carrier.deadline;
+        self.exchange.timers.arm(deadline, conn, TimerKind::Handshake);
+    }
+
     /// The next step of a handshake, to be done and told to [`Self::on_handshake`].
     pub fn take_handshake(&mut self) -> Option<(ConnId, Handshake)> {
         self.handshakes.pop_front()
@@ -231,8 +243,11 @@ impl Shard {
         if self.seat(conn).is_none_or(|seat| seat.end != End::Open) {
             return;
         }
+        let proxied = self.is_proxied(conn);
         let Some(carrier) = self.carrier_mut(conn) else { return };
-        if now < carrier.deadline {
+        // The time of a proxy is its own.
+        let waits_for_proxy = proxied && !(carrier.silent && carrier.terms.first != First::Yes);
+        if now < carrier.deadline || waits_for_proxy {
             return;
         }
         let terms = carrier.terms;

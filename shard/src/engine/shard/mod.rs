@@ -19,6 +19,7 @@ mod ending;
 mod internal;
 mod judging;
 mod options;
+mod proxied;
 mod writing;
 
 pub use internal::{Treated, Treatment};
@@ -37,6 +38,7 @@ use crate::session::{ClientSession, Flow, Halt, Peer};
 use crate::transport::Handshake;
 use crate::transport::carrier::Carrier;
 
+use self::proxied::Preface;
 use super::{Command, Exchange, History, Peers, Sighting, Stats, Taken, TimerKind};
 
 /// One shard.
@@ -78,6 +80,8 @@ struct Seat {
     end: End,
     /// What its bytes go through, if they go through anything.
     carrier: Option<Box<Carrier>>,
+    /// What a proxy says first, while it is being read.
+    preface: Option<Box<Preface>>,
 }
 
 impl Seat {
@@ -133,11 +137,13 @@ impl Shard {
 
     /// A client connected.
     pub fn on_open(&mut self, now: Now, peer: Peer) -> ConnId {
-        if let Some(transports) = &self.exchange.options.transports {
-            let terms = transports.terms();
-            return self.open_carried(now, peer, terms);
-        }
-        self.open_plain(now, peer)
+        let terms = self.exchange.options.transports.as_ref().map(|transports| transports.terms());
+        let conn = match terms {
+            Some(terms) => self.open_carried(now, peer, terms),
+            None => self.open_plain(now, peer),
+        };
+        self.expect_proxy(now, conn);
+        conn
     }
 
     fn open_plain(&mut self, now: Now, peer: Peer) -> ConnId {
@@ -147,7 +153,8 @@ impl Shard {
 
     fn seat_down(&mut self, open: impl FnOnce(&mut Exchange, ConnId) -> ClientSession) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.seats.push(Seat { generation: 0, session: None, end: End::Open, carrier: None });
+            let (session, end) = (None, End::Open);
+            self.seats.push(Seat { generation: 0, session, end, carrier: None, preface: None });
             u32::try_from(self.seats.len() - 1).unwrap_or(u32::MAX)
         });
         let Some(seat) = self.seats.get_mut(slot as usize) else { return ConnId::new(slot, 0) };
@@ -168,8 +175,12 @@ impl Shard {
 
     /// Bytes arrived from a client.
     pub fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
-        let seat = self.seats.get(conn.slot() as usize);
-        if seat.is_some_and(|seat| seat.carrier.is_some()) {
+        let mut bytes = bytes;
+        if self.seats.get(conn.slot() as usize).is_some_and(|seat| seat.preface.is_some()) {
+            let Some(rest) = self.read_preface(now, conn, bytes) else { return };
+            bytes = rest;
+        }
+        if self.seats.get(conn.slot() as usize).is_some_and(|seat| seat.carrier.is_some()) {
             return self.on_carried_bytes(now, conn, bytes);
         }
         self.with_session(now, conn, |session, exchange| session.on_bytes(exchange, now, bytes));
@@ -184,6 +195,7 @@ impl Shard {
         seat.generation = seat.generation.wrapping_add(1);
         seat.session = None;
         seat.carrier = None;
+        seat.preface = None;
         self.exchange.outlets.release(conn);
         self.free.push(conn.slot());
         self.connections -= 1;
@@ -270,6 +282,7 @@ impl Shard {
                 self.with_session(now, conn, |s, exchange| s.on_expiry_timer(exchange, now));
             }
             TimerKind::Handshake => self.on_handshake_timer(now, conn),
+            TimerKind::Proxy => self.on_proxy_timer(now, conn),
             TimerKind::Unstall => self.with_session(now, conn, |session, exchange| {
                 if session.halt() == Some(Halt::Stalled) {
                     return session.resume(exchange, now);

@@ -6,6 +6,7 @@ mod internal;
 mod judging;
 mod options;
 mod permissions;
+mod proxied;
 mod standing;
 
 use std::net::{Ipv4Addr, SocketAddr};

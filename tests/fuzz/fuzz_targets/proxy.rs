@@ -1,0 +1,5 @@
+//! Header blocks. The properties are in `ringbus_shard::fuzz`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ringbus_shard::fuzz::proxy_header(data));
