@@ -69,6 +69,8 @@ pub enum Violation {
     NoRespondersWithoutHeaders,
     /// The server has all the connections it may have.
     MaxConnections,
+    /// The account has all the connections it may have.
+    MaxAccountConnections,
     /// The connection has all the subscriptions it may have.
     MaxSubscriptions,
     /// PINGs were left unanswered.
@@ -110,6 +112,7 @@ impl Violation {
             Self::ClientProtocol => "invalid client protocol",
             Self::NoRespondersWithoutHeaders => "no responders requires headers support",
             Self::MaxConnections => "maximum connections exceeded",
+            Self::MaxAccountConnections => "maximum account active connections exceeded",
             Self::MaxSubscriptions => "maximum subscriptions exceeded",
             Self::Stale => "Stale Connection",
             Self::InvalidSubject => "Invalid Subject",
@@ -157,6 +160,7 @@ impl Violation {
             Self::NoRespondersWithoutHeaders => CloseReason::NoRespondersRequiresHeaders,
             Self::MaxConnections | Self::Throttled => CloseReason::MaxConnections,
             Self::TlsRequired => CloseReason::Handshake,
+            Self::MaxAccountConnections => CloseReason::MaxAccountConnections,
             Self::Stale => CloseReason::Stale,
             Self::PeerError => CloseReason::ParseError,
             Self::MaxSubscriptions
@@ -198,6 +202,10 @@ pub enum CloseReason {
     BadClientProtocol,
     /// The server had all the connections it may have.
     MaxConnections,
+    /// Its account had all the connections it may have.
+    MaxAccountConnections,
+    /// It has more subscriptions than it may have, or may have none.
+    MaxSubscriptions,
     /// A declared payload was too large.
     MaxPayload,
     /// A control line was too long.
@@ -246,6 +254,8 @@ impl fmt::Display for CloseReason {
             Self::ProtocolViolation => "Protocol Violation",
             Self::BadClientProtocol => "Bad Client Protocol Version",
             Self::MaxConnections => "Maximum Connections Exceeded",
+            Self::MaxAccountConnections => "Maximum Account Connections Exceeded",
+            Self::MaxSubscriptions => "Maximum Subscriptions Exceeded",
             Self::MaxPayload => "Maximum Message Payload Exceeded",
             Self::MaxControlLine => "Maximum Control Line Exceeded",
             Self::ServerShutdown => "Server Shutdown",

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::Accounts;
+use crate::account::{Accounts, Allowance};
 use crate::authorize::Permissions;
 use crate::error::Violation;
 use crate::ids::{AccountId, ClientId};
@@ -281,6 +281,8 @@ pub struct Grant {
     pub stays: Option<Duration>,
     /// What it stands on, if that may change while it is connected.
     pub standing: Option<Arc<dyn Standing>>,
+    /// What it may have, if that is less than others of its account.
+    pub allowance: Allowance,
 }
 
 impl Default for Grant {
@@ -293,6 +295,7 @@ impl Default for Grant {
             permissions: None,
             stays: None,
             standing: None,
+            allowance: Allowance::default(),
         }
     }
 }

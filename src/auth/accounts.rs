@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::BASE32_NOPAD;
+use ringbus_shard::account::{Headcount, Places};
 use ringbus_shard::ids::AccountId;
 
 /// The account of everybody who was given no other.
@@ -38,6 +39,8 @@ pub struct Accounts {
 #[derive(Debug, Default)]
 struct Table {
     names: Vec<Arc<str>>,
+    /// How many clients each has, if anybody wants to know.
+    counts: Vec<Headcount>,
     ids: HashMap<Arc<str>, AccountId>,
 }
 
@@ -64,6 +67,7 @@ impl Accounts {
         let index = u32::try_from(table.names.len()).expect("memory ends before the numbers do");
         let (name, id) = (Arc::<str>::from(name), AccountId::new(index));
         table.names.push(Arc::clone(&name));
+        table.counts.push(Headcount::default());
         table.ids.insert(Arc::clone(&name), id);
         Account { name, id }
     }
@@ -73,6 +77,13 @@ impl Accounts {
     pub fn find(&self, name: &str) -> Option<AccountId> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.ids.get(name).copied()
+    }
+
+    /// At most so many clients of that account.
+    #[must_use]
+    pub fn places(&self, id: AccountId, most: usize) -> Option<Places> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.counts.get(id.index()).map(|count| Places::new(most, count))
     }
 
     /// What the system account is called.

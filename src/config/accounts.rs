@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use ringbus_shard::authorize::Rules;
 use ringbus_shard::subject::mapping::Mappings;
 
+use super::account_limits::AccountLimits;
 use super::auth::User;
 use super::dump::quoted;
 use super::later;
@@ -27,6 +28,8 @@ pub struct Account {
     pub mappings: Mappings,
     /// What those of them may do that have no rules of their own.
     pub default_permissions: Option<Rules>,
+    /// What its clients may have.
+    pub limits: AccountLimits,
 }
 
 /// What users of accounts have to get along with.
@@ -71,6 +74,7 @@ fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Accou
     let users = User::read_all(&mut reader, &mut others.names);
     let mappings = mappings::read(&mut reader).map(|found| found.value).unwrap_or_default();
     let default_permissions = reader.optional::<Given>(&["default_permissions"]);
+    let limits = AccountLimits::read(&mut reader);
     later::refuse(&mut reader, later::ACCOUNT);
     reader.finish();
     let Found { value: users, at } =
@@ -79,7 +83,7 @@ fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Accou
         report.error(&at, *conflict);
     }
     let default_permissions = default_permissions.map(|given| given.value.0);
-    Some(Account { name: entry.key.clone(), users, mappings, default_permissions })
+    Some(Account { name: entry.key.clone(), users, mappings, default_permissions, limits })
 }
 
 /// Accounts without anything but a name.
@@ -111,14 +115,15 @@ fn is_free(name: &str, at: &Spot, field: Field<'_>) -> bool {
 pub(super) fn shown(accounts: &[Account]) -> String {
     let mut text = String::from("{");
     for (index, account) in accounts.iter().enumerate() {
-        let Account { name, users, mappings, default_permissions } = account;
+        let Account { name, users, mappings, default_permissions, limits } = account;
         let separator = if index == 0 { "" } else { ", " };
         let users = (!users.is_empty()).then(|| format!("users: {}", User::shown(users)));
         let default = default_permissions.as_ref().map(permissions::shown);
         let default = default.map(|rules| format!("default_permissions: {rules}"));
         let maps =
             (!mappings.is_empty()).then(|| format!("mappings: {}", mappings::shown(mappings)));
-        let parts: Vec<String> = users.into_iter().chain(default).chain(maps).collect();
+        let parts = users.into_iter().chain(default).chain(maps).chain(limits.shown());
+        let parts: Vec<String> = parts.collect();
         let _ = write!(text, "{separator}{}: {{{}}}", quoted(name), parts.join(", "));
     }
     text.push('}');

@@ -251,6 +251,12 @@ impl Credentials {
             let Some(id) = known.find(name).filter(|_| !mappings.is_empty()) else { continue };
             terms.entry(id).mappings = Some(Arc::new(mappings.clone()));
         }
+        for Account { name, limits, .. } in self.accounts.iter() {
+            let Some(id) = known.find(name).filter(|_| limits.shown().is_some()) else { continue };
+            let account = terms.entry(id);
+            account.allowance = limits.allowance;
+            account.places = limits.connections.and_then(|most| known.places(id, most));
+        }
         terms
     }
 

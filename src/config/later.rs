@@ -131,7 +131,6 @@ pub(super) const ACCOUNT: &[Feature] = &[
     feature(&["imports"], "sharing between accounts", nested::IMPORTS, is_empty),
     feature(&["exports"], "sharing between accounts", nested::EXPORTS, is_empty),
     feature(&["jetstream"], "JetStream", nested::ACCOUNT_JETSTREAM, is_disabled),
-    feature(&["limits"], "a bound for one account", nested::ACCOUNT_LIMITS, is_empty),
     feature(&["msg_trace", "trace_dest"], "tracing messages", nested::MESSAGE_TRACE, is_empty),
 ];
 

@@ -16,6 +16,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod account_limits;
 mod accounts;
 mod auth;
 mod check;
@@ -49,6 +50,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::account_limits::AccountLimits;
 pub use self::accounts::Account;
 pub use self::auth::{Credentials, User};
 pub use self::include::{Surroundings, System};

@@ -305,13 +305,6 @@ pub(super) const ACCOUNT_JETSTREAM: Shape = Shape::Map(&[
     (&["cluster_traffic"], ANY),
 ]);
 
-pub(super) const ACCOUNT_LIMITS: Shape = Shape::Map(&[
-    (&["max_connections", "max_conn"], ANY),
-    (&["max_subscriptions", "max_subs"], ANY),
-    (&["max_payload", "max_pay"], ANY),
-    (&["max_leafnodes", "max_leafs"], ANY),
-]);
-
 pub(super) const MESSAGE_TRACE: Shape = Shape::Map(&[(&["dest"], ANY), (&["sampling"], ANY)]);
 
 const ACCOUNT_SUBJECT: Shape = Shape::Map(&[(&["account"], ANY), (&["subject"], ANY)]);

@@ -126,6 +126,9 @@ fn violated(who: &Who<'_>, violation: &Violation) {
     match violation {
         Violation::AuthTimeout => error!("{who} - authentication timeout"),
         Violation::MaxConnections => error!("{who} - maximum connections exceeded"),
+        Violation::MaxAccountConnections => {
+            error!("{who} - maximum account active connections exceeded");
+        }
         Violation::MaxSubscriptions => error!("{who} - maximum subscriptions exceeded"),
         Violation::ControlLine => error!("{who} - maximum control line exceeded"),
         Violation::MaxPayload => error!("{who} - maximum payload exceeded"),

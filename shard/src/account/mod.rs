@@ -3,10 +3,14 @@
 //! The process makes one [`Accounts`] from its configuration and hands it to every shard; a reload
 //! hands them another. Nothing in it changes, so no shard ever asks anybody.
 
+mod bounds;
+
 use std::sync::Arc;
 
 use crate::ids::AccountId;
 use crate::subject::mapping::Mappings;
+
+pub use bounds::{Allowance, Headcount, Place, Places};
 
 /// All accounts that have terms of their own.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -19,6 +23,10 @@ pub struct Accounts {
 pub struct Account {
     /// What becomes of subjects that its clients publish to; none if nothing does.
     pub mappings: Option<Arc<Mappings>>,
+    /// What each of its clients may have.
+    pub allowance: Allowance,
+    /// How many clients it may have; `None` if any number.
+    pub places: Option<Places>,
 }
 
 impl Accounts {
@@ -39,5 +47,17 @@ impl Accounts {
     #[must_use]
     pub fn mappings(&self, id: AccountId) -> Option<&Arc<Mappings>> {
         self.get(id)?.mappings.as_ref()
+    }
+
+    /// What each client of account `id` may have.
+    #[must_use]
+    pub fn allowance(&self, id: AccountId) -> Allowance {
+        self.get(id).map(|account| account.allowance).unwrap_or_default()
+    }
+
+    /// How many clients account `id` may have; `None` if any number.
+    #[must_use]
+    pub fn places(&self, id: AccountId) -> Option<&Places> {
+        self.get(id)?.places.as_ref()
     }
 }

@@ -22,6 +22,7 @@ use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
 use crate::wire::info::check_foreign;
 
+use super::allowance::Allowed;
 use super::ask::Asking;
 use super::carry::{Carry, STASH_BYTES};
 use super::judgement::Judgement;
@@ -88,6 +89,7 @@ pub struct ClientSession {
     pub(super) parse_limits: ParseLimits,
     /// Its proxy has not said yet for whom it speaks.
     pub(super) awaits_proxy: bool,
+    pub(super) allowed: Allowed,
     pub(super) subscriptions: HashMap<Sid, SubId, RandomState>,
     pub(super) memo: Memo,
     /// What its account makes of the subjects it publishes to, if anything, and of the last one.
@@ -132,6 +134,7 @@ impl ClientSession {
     /// A connection that was just accepted; INFO is queued for it.
     pub fn open(exchange: &mut Exchange, now: Now, conn: ConnId, peer: Peer) -> Self {
         let mut session = Self::new(exchange, now, conn, peer);
+        session.take_allowance(exchange);
         session.report(exchange, What::Opened);
         session.greet(exchange, false);
         if !session.awaits_proxy {
@@ -150,6 +153,7 @@ impl ClientSession {
         first: First,
     ) -> Self {
         let mut session = Self::new(exchange, now, conn, peer);
+        session.take_allowance(exchange);
         session.report(exchange, What::Opened);
         if first == First::No {
             session.greet(exchange, false);
@@ -173,7 +177,8 @@ impl ClientSession {
             connect: Box::default(),
             grant: Grant::default(),
             parse_limits,
-            awaits_proxy: limits.proxied.is_some(),
+            awaits_proxy: exchange.options.limits.proxied.is_some(),
+            allowed: Allowed::default(),
             subscriptions: HashMap::with_hasher(exchange.hasher.clone()),
             memo: Memo::default(),
             mappings: exchange.options.accounts.mappings(AccountId::GLOBAL).cloned(),
@@ -423,6 +428,7 @@ impl ClientSession {
         self.halt = None;
         self.memo = Memo::default();
         self.drop_subscriptions(exchange);
+        self.give_place_back();
         exchange.outlets.shut(self.conn);
         if self.internal {
             return;

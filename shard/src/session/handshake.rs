@@ -77,6 +77,8 @@ impl ClientSession {
         let mut info = exchange.options.info.clone();
         info.client_id = self.peer.client.get();
         info.client_ip = self.peer.address.ip().to_string();
+        let most = i32::try_from(self.parse_limits.payload).unwrap_or(i32::MAX);
+        info.max_payload = info.max_payload.min(most);
         info
     }
 
@@ -137,10 +139,7 @@ impl ClientSession {
             return Some(Flow::Retry(Halt::Control));
         }
         match self.judge(exchange) {
-            Ok(Some(grant)) => {
-                self.enter(exchange, now, *grant);
-                None
-            }
+            Ok(Some(grant)) => self.enter(exchange, now, *grant).err(),
             Ok(None) => {
                 self.report(exchange, What::Refused(None));
                 Some(self.violated(exchange, Violation::Authorization))
@@ -175,7 +174,9 @@ impl ClientSession {
             self.grant = Grant::default();
             return self.violated(exchange, Violation::Authorization);
         };
-        self.enter(exchange, now, *grant);
+        if let Err(flow) = self.enter(exchange, now, *grant) {
+            return flow;
+        }
         self.active = now;
         self.look_early(exchange, now);
         let headers = exchange.options.info.headers && self.connect.headers;
@@ -198,7 +199,11 @@ impl ClientSession {
 
     /// It is known from now on who the client is. Nothing comes along from another account, where
     /// it may have been while nobody had to say who he is.
-    fn enter(&mut self, exchange: &mut Exchange, now: Now, grant: Grant) {
+    ///
+    /// # Errors
+    ///
+    /// With what follows, if its account has no place for it.
+    fn enter(&mut self, exchange: &mut Exchange, now: Now, grant: Grant) -> Result<(), Flow> {
         let moves = grant.account != self.grant.account;
         if moves {
             self.drop_subscriptions(exchange);
@@ -207,6 +212,7 @@ impl ClientSession {
         self.forget_replies(exchange);
         self.adopt(exchange, grant);
         self.take_terms(exchange);
+        self.take_place(exchange)?;
         self.stay_until(exchange, now);
         let first = self.phase == Phase::Greeted;
         if first {
@@ -218,6 +224,7 @@ impl ClientSession {
             let seen = Sighting::new(self, exchange.outlets.get(self.conn)).keep();
             self.report(exchange, What::Entered(Box::new(seen)));
         }
+        Ok(())
     }
 
     /// What holds in its account, from now on.
@@ -266,11 +273,16 @@ impl ClientSession {
         if self.internal {
             return Flow::Next;
         }
-        let Limits { control_line, payload, auth_timeout, ping_interval, .. } =
-            exchange.options.limits;
+        let Limits { control_line, auth_timeout, ping_interval, .. } = exchange.options.limits;
         self.parse_limits.control_line = control_line;
-        self.parse_limits.payload = payload;
         self.take_terms(exchange);
+        if self.phase == Phase::Connected {
+            if let Err(flow) = self.take_place(exchange) {
+                return flow;
+            }
+        } else {
+            self.take_allowance(exchange);
+        }
         if pinged_sooner {
             // Not all clients at once.
             let jitter = ping_interval.mul_f64(exchange.rng.f64() / 5.0);
@@ -309,6 +321,7 @@ impl ClientSession {
             return Flow::Close(CloseReason::ClientClosed);
         }
         self.adopt(exchange, *grant);
+        self.take_allowance(exchange);
         self.stay_until(exchange, now);
         self.relabel();
         Flow::Next

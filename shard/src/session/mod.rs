@@ -5,6 +5,7 @@
 //! | [`client`] | the loop over operations, one arm each |
 //! | [`internal`] | sessions of the server itself |
 //! | [`handshake`] | INFO, CONNECT, who the client is |
+//! | [`allowance`] | what the client may have, and its place in its account |
 //! | [`judgement`] | asking the judge, and waiting for a verdict |
 //! | [`publish`] | PUB and HPUB up to the door of `delivery` |
 //! | [`ask`] | requests to the server that any client may make |
@@ -16,6 +17,7 @@
 //! A session never touches a socket, and never another session: what it does to others goes
 //! through the [`Exchange`](crate::engine::Exchange) of its shard.
 
+mod allowance;
 mod ask;
 mod carry;
 pub mod client;

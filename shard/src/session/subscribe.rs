@@ -43,7 +43,7 @@ impl ClientSession {
             let named = Named::new(pattern, queue, sid);
             return self.violated(exchange, Violation::TooManyTokens(named));
         }
-        if !within(limits.subscriptions, self.subscriptions.len() + 1) {
+        if !within(self.allowed.subscriptions, self.subscriptions.len() + 1) {
             return self.violated(exchange, Violation::MaxSubscriptions);
         }
         if !self.subscriptions.contains_key(sid) {

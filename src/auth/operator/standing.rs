@@ -61,6 +61,7 @@ impl Claimed {
             proof: Some(proof).filter(|_| !limits.bearer),
             stays: self.until.map(|until| until.saturating_duration_since(Instant::now())),
             standing: Some(self),
+            ..Grant::default()
         })
     }
 

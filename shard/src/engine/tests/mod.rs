@@ -6,6 +6,7 @@ mod internal;
 mod judging;
 mod options;
 mod permissions;
+mod places;
 mod proxied;
 mod standing;
 
