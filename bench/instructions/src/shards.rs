@@ -4,12 +4,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use ringbus_shard::authorize::{Lists, Permissions, Rules};
 use ringbus_shard::clock::Now;
 use ringbus_shard::engine::Shard;
 use ringbus_shard::ids::{ClientId, ConnId, ShardId};
 use ringbus_shard::limits::Limits;
 use ringbus_shard::mesh::mesh;
-use ringbus_shard::options::{Open, Options};
+use ringbus_shard::options::{Authenticator, Grant, Offer, Open, Options, Verdict};
 use ringbus_shard::session::Peer;
 use ringbus_shard::wire::info::Info;
 
@@ -24,6 +25,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "shard/1_to_group_of_5", prepare: || publish(1, &[QUEUE; 5]) },
     Scenario { name: "shard/headers_1_to_1", prepare: || exchange(1, &[SUB], HPUB) },
     Scenario { name: "shard/request_unheard", prepare: || exchange(1, &[], REQUEST) },
+    Scenario { name: "shard/ruled_1_to_1", prepare: || ruled(PUB) },
+    Scenario { name: "shard/ruled_2_subjects", prepare: || ruled(PUB_TWO) },
+    Scenario { name: "shard/unruled_2_subjects", prepare: || exchange(1, &[ALL], PUB_TWO) },
     Scenario { name: "shard/sub_unsub", prepare: || exchange(1, &[], COME_AND_GO) },
     Scenario { name: "two_shards/1_to_1", prepare: || publish(2, &[SUB]) },
     Scenario { name: "two_shards/1_to_10", prepare: || publish(2, &[SUB; 10]) },
@@ -32,8 +36,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 const SUB: &str = "SUB subject 1\r\n";
+const ALL: &str = "SUB * 1\r\n";
 const QUEUE: &str = "SUB subject workers 1\r\n";
 const PUB: &str = "PUB subject 16\r\n0123456789abcdef\r\n";
+/// No subject is the same as the one before.
+const PUB_TWO: &str =
+    "PUB subject 16\r\n0123456789abcdef\r\nPUB another 16\r\n0123456789abcdef\r\n";
 const HPUB: &str = "HPUB subject 23 39\r\nNATS/1.0\r\nname: yes\r\n\r\n0123456789abcdef\r\n";
 const REQUEST: &str = "PUB subject _INBOX.QXzvLkP3.7 16\r\n0123456789abcdef\r\n";
 const COME_AND_GO: &str = "SUB _INBOX.QXzvLkP3.* 7\r\nUNSUB 7\r\n";
@@ -49,11 +57,11 @@ struct Shards {
 }
 
 impl Shards {
-    fn new(count: usize) -> Self {
+    fn new(count: usize, authenticator: Arc<dyn Authenticator>) -> Self {
         let options = Arc::new(Options {
             info: Info { headers: true, ..Info::default() },
             limits: Limits::default(),
-            authenticator: Arc::new(Open),
+            authenticator,
             accounts: Arc::default(),
             transports: None,
             trace: false,
@@ -104,13 +112,49 @@ fn publish(shards: usize, receivers: &[&str]) -> Work {
 
 /// The same with any operation instead of a plain publish.
 fn exchange(shards: usize, receivers: &[&str], operation: &str) -> Work {
-    let last = shards - 1;
-    let mut shards = Shards::new(shards);
+    let shards = Shards::new(shards, Arc::new(Open));
+    exchange_over(shards, receivers, operation)
+}
+
+/// Between two clients with rules that the subject of the operation is within, and that the
+/// subscription goes beyond.
+fn ruled(operation: &str) -> Work {
+    exchange_over(Shards::new(1, Arc::new(Ruled::new())), &[ALL], operation)
+}
+
+/// Lets everybody in, with rules.
+struct Ruled(Arc<Permissions>);
+
+impl Ruled {
+    fn new() -> Self {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let allow = Some(texts(&["subject", "another", "orders.*.new", "_INBOX.>"]));
+        let publish = Lists { allow, deny: texts(&["secret.>", "orders.7.*"]) };
+        let subscribe = Lists { allow: None, deny: texts(&["secret", "orders.*.paid"]) };
+        let rules = Rules { publish, subscribe, responses: None };
+        Self(Arc::new(Permissions::new(rules).expect("rules are patterns")))
+    }
+}
+
+impl Authenticator for Ruled {
+    fn required(&self) -> bool {
+        false
+    }
+
+    fn judge(&self, _: &Offer<'_>) -> Verdict {
+        let permissions = Some(Arc::clone(&self.0));
+        Verdict::of(Some(Grant { permissions, ..Grant::default() }))
+    }
+}
+
+fn exchange_over(mut shards: Shards, receivers: &[&str], operation: &str) -> Work {
+    let last = shards.shards.len() - 1;
     let publisher = shards.client(0, "");
     for receiver in receivers {
         shards.client(last, receiver);
     }
     let input = operation.repeat(PER_READ);
+    let messages = PER_READ * operation.matches("PUB ").count().max(1);
     // What must come out of each call, once it has come out of one.
     let mut due = None;
     shards.turn(None);
@@ -120,6 +164,6 @@ fn exchange(shards: usize, receivers: &[&str], operation: &str) -> Work {
         shards.turn(Some((publisher, input.as_bytes())));
         let written = shards.written;
         assert_eq!(*due.get_or_insert(written), written, "as much is sent as before");
-        PER_READ as u64
+        messages as u64
     })
 }

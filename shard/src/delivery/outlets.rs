@@ -225,10 +225,8 @@ impl Outlets {
                 line.trace(headers, tail, self.traced_payload_max).map(|text| (outlet.conn, text)),
             );
         }
-        if let Some(replies) = &mut outlet.replies
-            && !line.reply.is_empty()
-        {
-            replies.note(self.now, line.reply);
+        if outlet.replies.is_some() {
+            outlet.note(self.now, line.reply);
         }
         outlet.out_msgs += 1;
         outlet.out_bytes += payload_len as u64;
@@ -387,6 +385,16 @@ impl Outlets {
 }
 
 impl Outlet {
+    /// It was sent a message that may ask for answers. Kept apart, so that those of whom no replies
+    /// are kept pay for a look at a field and no more.
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, now: Now, reply: &[u8]) {
+        if let Some(replies) = self.replies.as_mut().filter(|_| !reply.is_empty()) {
+            replies.note(now, reply);
+        }
+    }
+
     /// Whose outlet this is.
     #[must_use]
     pub fn conn(&self) -> ConnId {
