@@ -57,14 +57,25 @@ pub(crate) struct Method<'a> {
     pub(crate) cli: Option<&'a NatsCli>,
 }
 
-/// Compares; an error is a fault of the set-up, not of a server.
+/// Compares, as far as it gets; an error is a fault of the set-up, not of a server, or a signal.
 pub(crate) fn compare(
     scenarios: &[Scenario],
     targets: &[Target],
     method: &Method<'_>,
-    mut after_scenario: impl FnMut(&Scenario, &Comparison),
-) -> Result<Comparison> {
+    after_scenario: impl FnMut(&Scenario, &Comparison),
+) -> (Comparison, Result<()>) {
     let mut comparison = Comparison::default();
+    let ended = compare_into(&mut comparison, scenarios, targets, method, after_scenario);
+    (comparison, ended)
+}
+
+fn compare_into(
+    comparison: &mut Comparison,
+    scenarios: &[Scenario],
+    targets: &[Target],
+    method: &Method<'_>,
+    mut after_scenario: impl FnMut(&Scenario, &Comparison),
+) -> Result<()> {
     let whole = scenarios.len() * targets.len() * method.rounds as usize;
     for scenario in scenarios {
         for round in 0..method.rounds {
@@ -87,9 +98,9 @@ pub(crate) fn compare(
                 }
             }
         }
-        after_scenario(scenario, &comparison);
+        after_scenario(scenario, comparison);
     }
-    Ok(comparison)
+    Ok(())
 }
 
 /// The targets in the order of this round.

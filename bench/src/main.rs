@@ -128,10 +128,11 @@ fn measure(options: &Options) -> Result<ExitCode> {
     let method = Method { rounds: *rounds, timing: *timing, pinning, cli: cli.as_ref() };
     let setting = Setting::read(targets, &method, driver, note.clone());
     write!(stdout(), "{}\n{}", setting.text(), report::table_head(targets))?;
-    let comparison = compare::compare(&scenarios, targets, &method, |scenario, so_far| {
+    // What was measured until a signal came is written all the same.
+    let (comparison, ended) = compare::compare(&scenarios, targets, &method, |scenario, so_far| {
         let rows = report::scenario_table(&scenario.name, targets, so_far);
         stdout().write_all(rows.as_bytes()).ok();
-    })?;
+    });
     let verdicts = goals::judge(&goals, &setting, &comparison);
     if options.goals {
         write!(stdout(), "\n{}", goals::table(&verdicts))?;
@@ -159,6 +160,7 @@ fn measure(options: &Options) -> Result<ExitCode> {
         let compare::VoidRun { scenario, target, round, failure, .. } = void;
         writeln!(stderr(), "FAILED {scenario} {target} round {}: {failure}", round + 1)?;
     }
+    ended?;
     let failed = !comparison.void.is_empty();
     Ok(if failed { ExitCode::from(EXIT_CHECK_FAILED) } else { ExitCode::SUCCESS })
 }

@@ -12,7 +12,7 @@ use super::flow::{Counter, Flow};
 use super::receiver::{self, Receiver};
 use super::scrape::Scraper;
 use super::stalled::Stalled;
-use super::{Phase, Sample, Site, Steering, churn};
+use super::{Phase, Sample, Site, Steering, churn, crowd};
 use crate::client::Client;
 use crate::scenario::Beside;
 
@@ -57,7 +57,7 @@ impl Company {
     pub(super) fn set_up(site: &Site, listening: Option<&Listening>) -> Result<Self> {
         let plan = site.beside;
         let deaf = |_| Client::connect(&site.door, "").map(Receiver::deaf);
-        let idle = (0..plan.idle).map(deaf).collect::<Result<_>>()?;
+        let idle = crowd::connect_all(plan.idle, crowd::at_once(plan.idle), deaf)?;
         let churner = (plan.churn_per_second > 0).then(|| deaf(0)).transpose()?;
         let stalled = listening
             .map(|listening| (0..plan.stalled).map(|_| Stalled::new(&site.door, listening)))

@@ -6,13 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use hdrhistogram::Histogram;
 use rustix::process::{Resource, getrlimit};
 
 use super::latency::{Latency, Loop, histogram, nanos};
 use super::receiver::{self, Receiver};
 use super::{Sample, Site, Steering, Window, join};
 use crate::client::Client;
+use crate::interrupt;
 use crate::meter::Meter;
 use crate::scenario::Crowd;
 
@@ -21,8 +21,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// Files that a server needs for itself: its shards, log, listeners.
 const SERVER_FILES: u64 = 256;
 
-/// Connections and how long each took from the first packet to the PONG.
-type Admitted = (Vec<Receiver>, Histogram<u64>);
+/// More than these are connected several at a time.
+const MANY: usize = 256;
+const MANY_AT_ONCE: usize = 32;
 
 pub(super) fn run(crowd: &Crowd, site: &Site) -> Result<Sample> {
     let mut meter = Meter::new(site.server);
@@ -33,9 +34,18 @@ pub(super) fn run(crowd: &Crowd, site: &Site) -> Result<Sample> {
     let mut own = Meter::new(std::process::id());
     let own_before = own.sample()?;
     let (begin, before, rss_before) = (Instant::now(), meter.sample()?, meter.rss()?);
-    let (mut admitted, times) = come(connections, crowd.at_once, site)?;
+    let came = connect_all(connections, crowd.at_once, |_| {
+        let began = Instant::now();
+        let client = Client::connect(&site.door, "")?;
+        Ok((Receiver::deaf(client), began.elapsed()))
+    })?;
     let (elapsed, after) = (begin.elapsed(), meter.sample()?);
     let client_cpu_ns = (own.sample()? - own_before).cpu_ns;
+    let (mut times, mut admitted) = (histogram()?, Vec::with_capacity(connections));
+    for (connection, took) in came {
+        times.saturating_record(nanos(took));
+        admitted.push(connection);
+    }
     thread::sleep(SETTLE);
     let rss_bytes = meter.rss()?;
     // A connection that was dropped would be very cheap: every one must still answer.
@@ -54,34 +64,43 @@ pub(super) fn run(crowd: &Crowd, site: &Site) -> Result<Sample> {
     };
     let mut sample = window.sample("connect");
     sample.bytes_per_connection = Some(per_connection(rss_bytes, rss_before, connections));
-    sample.latency = Some(Latency::of(Loop::Closed, &times)?);
+    sample.latency = Some(Latency::of(Loop::Closed, &[times])?);
     sample.reduced = reduced;
     Ok(sample)
 }
 
-/// All of them, so many at a time.
-fn come(
-    connections: usize,
+/// Makes all of them, so many at a time, each known by its number; in the order of the numbers.
+pub(super) fn connect_all<T: Send>(
+    count: usize,
     at_once: usize,
-    site: &Site,
-) -> Result<(Vec<Receiver>, Vec<Histogram<u64>>)> {
+    connect: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     let (next, steering) = (AtomicUsize::new(0), Steering::new());
-    let enter = || -> Result<Admitted> {
-        let (mut admitted, mut times) = (Vec::new(), histogram()?);
-        while next.fetch_add(1, Ordering::Relaxed) < connections && !steering.failed() {
-            let began = Instant::now();
-            admitted.push(Receiver::deaf(Client::connect(&site.door, "")?));
-            times.saturating_record(nanos(began.elapsed()));
+    let enter = || -> Result<Vec<(usize, T)>> {
+        let mut made = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count || steering.failed() {
+                return Ok(made);
+            }
+            interrupt::check()?;
+            made.push((number, connect(number)?));
         }
-        Ok((admitted, times))
     };
-    let hands: Vec<Admitted> = thread::scope(|scope| {
-        let entering: Vec<_> = (0..at_once).map(|_| scope.spawn(|| steering.role(enter))).collect();
-        entering.into_iter().filter_map(join).collect()
+    let mut all: Vec<(usize, T)> = thread::scope(|scope| {
+        let entering: Vec<_> =
+            (0..at_once.min(count)).map(|_| scope.spawn(|| steering.role(enter))).collect();
+        entering.into_iter().filter_map(join).flatten().collect()
     });
     steering.verdict()?;
-    let (admitted, times): (Vec<_>, Vec<_>) = hands.into_iter().unzip();
-    Ok((admitted.into_iter().flatten().collect(), times))
+    all.sort_by_key(|(number, _)| *number);
+    Ok(all.into_iter().map(|(_, made)| made).collect())
+}
+
+/// How many to connect at once where nobody measures it. A few come one after the other, so that
+/// they are spread over shards in the same way each time.
+pub(super) fn at_once(count: usize) -> usize {
+    if count > MANY { MANY_AT_ONCE } else { 1 }
 }
 
 /// How many files a process may have open; the servers inherit our limit.
@@ -106,7 +125,21 @@ fn per_connection(after: u64, before: u64, connections: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::anyhow;
+
     use super::*;
+
+    #[test]
+    fn all_come_in_order_and_a_failure_is_told() {
+        let numbers = connect_all(1_000, 8, Ok).unwrap();
+        assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
+        assert!(connect_all(0, 8, Ok).unwrap().is_empty());
+        let failure = connect_all(1_000, 8, |number| {
+            if number == 500 { Err(anyhow!("500 stays out")) } else { Ok(()) }
+        });
+        assert_eq!(failure.unwrap_err().to_string(), "500 stays out");
+        assert_eq!((at_once(16), at_once(10_000)), (1, MANY_AT_ONCE));
+    }
 
     #[test]
     fn crowd_is_cut_to_what_the_host_allows_and_says_so() {

@@ -15,7 +15,7 @@ use super::flow::{Counter, total};
 use super::latency::{Latency, Loop, histogram, nanos};
 use super::poller::Poller;
 use super::receiver::{self, Receiver};
-use super::{Phase, Sample, Site, Steering, Window, deal, join, measure, wait_until};
+use super::{Phase, Sample, Site, Steering, Window, crowd, deal, join, measure, wait_until};
 use crate::check::{CheckFailure, Checker, Order};
 use crate::client::Client;
 use crate::meter::Meter;
@@ -107,20 +107,19 @@ fn set_up(plan: &Requests, site: &Site) -> Result<(Vec<Requester>, Vec<Receiver>
         .collect::<Result<Vec<_>>>()?;
     let sent = FrameShape::new("PUB rr _R.", Numbering::Publisher, "", plan.size);
     let answered = FrameShape::new("MSG _R.", Numbering::Publisher, " 1", plan.size);
-    let requesters = (0..plan.requesters)
-        .map(|id| {
-            let publisher = u16::try_from(id)?;
-            let client = Client::connect(door, &format!("SUB _R.{id:06} 1\r\n"))?;
-            let checker = Checker::new(answered.clone(), Order::Gapless, publisher, 1);
-            Ok(Requester {
-                receiver: Receiver::new(client, checker),
-                request: FrameBatch::new(sent.clone(), publisher, 0),
-                sent: 0,
-                counted: 0,
-                sent_at: Instant::now(),
-            })
+    let at_once = crowd::at_once(plan.requesters);
+    let requesters = crowd::connect_all(plan.requesters, at_once, |id| {
+        let publisher = u16::try_from(id)?;
+        let client = Client::connect(door, &format!("SUB _R.{id:06} 1\r\n"))?;
+        let checker = Checker::new(answered.clone(), Order::Gapless, publisher, 1);
+        Ok(Requester {
+            receiver: Receiver::new(client, checker),
+            request: FrameBatch::new(sent.clone(), publisher, 0),
+            sent: 0,
+            counted: 0,
+            sent_at: Instant::now(),
         })
-        .collect::<Result<Vec<_>>>()?;
+    })?;
     Ok((requesters, responders))
 }
 
