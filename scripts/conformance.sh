@@ -98,7 +98,7 @@ for shards in 1 2; do
     open=$folder/open-$shards closed=$folder/closed-$shards
     NATS_URL=$("$sources/server.sh" start "$open")
     servers+=("$open")
-    NATS_AUTH_URL=$("$sources/server.sh" start "$closed" --user ann --pass secret)
+    NATS_AUTH_URL=$("$sources/server.sh" start "$closed" -c "$sources/closed.conf")
     servers+=("$closed")
     system=$folder/system-$shards
     NATS_SYSTEM_URL=$("$sources/server.sh" start "$system" -c "$sources/system.conf")

@@ -53,7 +53,7 @@ pub enum What {
     ProxyFault(Fault),
     /// It broke a rule.
     Violated(Violation),
-    /// It may not connect: as the user it named, if it named one.
+    /// It may not connect: as the one it says it is, if it says anything. No secret is in it.
     Refused(Option<String>),
     /// It sent input that begins like this and is no operation.
     Unreadable(Box<[u8]>),

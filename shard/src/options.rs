@@ -108,6 +108,18 @@ impl<'a> Offer<'a> {
 pub enum ConnectionKind {
     /// The client protocol, over TCP or TLS.
     Standard,
+    /// The same, over WebSocket.
+    Websocket,
+    /// The protocol of leaf nodes.
+    Leafnode,
+    /// The same, over WebSocket.
+    LeafnodeWebsocket,
+    /// MQTT.
+    Mqtt,
+    /// The same, over WebSocket.
+    MqttWebsocket,
+    /// Any of these, from within the process.
+    InProcess,
 }
 
 /// What a client signs to prove that it holds a key: printable text.

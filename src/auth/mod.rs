@@ -1,27 +1,39 @@
 //! Who may connect: from what a CONNECT offers to yes or no.
 //!
-//! Comparisons take the same time whatever is wrong, so that nothing about user, password or token
-//! can be learned by measuring.
+//! A refusal takes the same time whatever is wrong, so that nothing about user, password or token
+//! can be learned by measuring. What takes long (hashes, signatures) is found out off the shards.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`accounts`] | accounts and their numbers |
+//! | [`users`] | many users: by name and password, or by key and signature |
+//! | [`password`] | passwords and tokens, plain or hashed |
+//! | [`nkey`] | keys as text, and signatures |
+//! | [`operator`], [`jwt`] | operator mode: users whose claims were signed |
+//! | [`kinds`] | which kinds of connections a user may use |
 
 mod accounts;
 pub mod jwt;
+mod kinds;
+pub mod nkey;
 pub mod operator;
+pub mod password;
+mod users;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use data_encoding::BASE64URL_NOPAD;
-use subtle::{Choice, ConstantTimeEq};
 
 use ringbus_shard::authorize::{Permissions, Rules};
 use ringbus_shard::ids::AccountId;
 use ringbus_shard::options::{Authenticator, Grant, Nonce, Offer, Verdict};
-use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
+use self::nkey::PublicKey;
 use self::operator::{Facts, Operators};
+use self::password::{Password, same};
+use self::users::{Directory, Entrance, judge_password};
 
 pub use self::accounts::{Account, Accounts, GLOBAL, SYSTEM};
+pub use self::kinds::Kinds;
 
 /// Who may connect, and to which account.
 #[derive(Debug)]
@@ -37,39 +49,20 @@ enum Demand {
     /// Nothing.
     Open,
     /// This token.
-    Token(Secret),
+    Token(Password),
     /// This user with this password.
-    User(String, Secret),
-    /// One of these users with its password.
-    Users(HashMap<String, Known>, Entrance),
+    User(String, Password),
+    /// What one of these users has.
+    Users(Directory, Entrance),
     /// Claims that an account signed, whose claims an operator signed.
     Claims(Arc<Operators>),
-}
-
-/// A user among others.
-#[derive(Debug)]
-struct Known {
-    password: Secret,
-    grant: Grant,
-}
-
-/// What becomes of a client that offers nothing where others have to.
-#[derive(Debug)]
-enum Entrance {
-    /// It is refused.
-    Closed,
-    /// It becomes a user, and hears in INFO that it need not offer anything.
-    Open(Grant),
-    /// Only the system account has users: everybody else goes on as if it had none, but is told
-    /// that credentials are required.
-    Guest(Grant),
 }
 
 /// The users of a configuration, before somebody judges by them.
 #[derive(Debug)]
 pub struct Users<'a> {
     accounts: &'a mut Accounts,
-    known: HashMap<String, Known>,
+    known: Directory,
     in_force: Vec<Account>,
     /// The rules of the last user that had any.
     compiled: Option<Arc<Permissions>>,
@@ -80,7 +73,7 @@ impl<'a> Users<'a> {
     pub fn new(accounts: &'a mut Accounts) -> Self {
         let system = Arc::clone(accounts.system());
         let in_force = [GLOBAL, &*system].map(|name| accounts.enter(name)).into();
-        Self { accounts, known: HashMap::new(), in_force, compiled: None }
+        Self { accounts, known: Directory::default(), in_force, compiled: None }
     }
 
     /// This account exists.
@@ -92,10 +85,27 @@ impl<'a> Users<'a> {
     }
 
     /// This user exists, and lives in that account. Names are unique among all accounts.
-    pub fn user(&mut self, account: &str, name: &str, password: &Secret, rules: Option<&Rules>) {
+    pub fn user(
+        &mut self,
+        account: &str,
+        name: &str,
+        password: &Secret,
+        kinds: Kinds,
+        rules: Option<&Rules>,
+    ) {
+        let grant = self.grant(account, name.into(), rules);
+        self.known.add_named(name, password, kinds, grant);
+    }
+
+    /// The holder of this key is a user, and lives in that account.
+    pub fn key(&mut self, account: &str, key: PublicKey, kinds: Kinds, rules: Option<&Rules>) {
+        let grant = self.grant(account, key.to_string().into(), rules);
+        self.known.add_keyed(key, kinds, grant);
+    }
+
+    fn grant(&mut self, account: &str, user: Arc<str>, rules: Option<&Rules>) -> Grant {
         self.account(account);
-        let grant = grant(self.accounts.enter(account), name.into(), self.permissions(rules));
-        self.known.insert(name.to_owned(), Known { password: password.clone(), grant });
+        grant(self.accounts.enter(account), user, self.permissions(rules))
     }
 
     /// Rules, compiled once however many users have them in a row.
@@ -116,8 +126,8 @@ impl<'a> Users<'a> {
     /// Judges by these users; clients without credentials become the one named, if one is.
     #[must_use]
     pub fn judge(self, without_credentials: Option<&str>) -> Auth {
-        let user = without_credentials.and_then(|name| self.known.get(name));
-        let entrance = user.map_or(Entrance::Closed, |user| Entrance::Open(user.grant.clone()));
+        let user = without_credentials.filter(|name| self.known.contains(name));
+        let entrance = user.map_or(Entrance::Closed, |name| Entrance::User(name.to_owned()));
         let demand = Demand::Users(self.known, entrance);
         Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
     }
@@ -142,8 +152,8 @@ impl<'a> Users<'a> {
         let token = token.filter(|token| !token.expose().is_empty());
         let user = user.filter(|user| !user.is_empty());
         let demand = match (token, user) {
-            (Some(token), _) => Demand::Token(token),
-            (None, Some(user)) => Demand::User(user, pass.unwrap_or_default()),
+            (Some(token), _) => Demand::Token(Password::new(&token)),
+            (None, Some(user)) => Demand::User(user, Password::new(&pass.unwrap_or_default())),
             (None, None) => Demand::Open,
         };
         Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
@@ -200,93 +210,66 @@ impl Authenticator for Auth {
     }
 
     fn invites(&self) -> bool {
-        matches!(self.demand, Demand::Open | Demand::Users(_, Entrance::Open(_)))
+        matches!(self.demand, Demand::Open | Demand::Users(_, Entrance::User(_)))
     }
 
     fn nonce(&self) -> Option<Nonce> {
-        matches!(self.demand, Demand::Claims(_)).then(fresh_nonce).flatten()
+        match &self.demand {
+            Demand::Users(users, _) if users.has_keys() => nonce(),
+            Demand::Claims(_) => nonce(),
+            _ => None,
+        }
     }
 
     fn judge(&self, offer: &Offer<'_>) -> Verdict {
         let connect = offer.connect;
-        let (admitted, grant) = match &self.demand {
-            Demand::Open => return Verdict::of(Some(Grant::default())),
+        match &self.demand {
+            Demand::Open => Verdict::of(Some(Grant::default())),
+            // Nothing can be learned from how long a refusal takes that names nobody.
+            Demand::Token(_) if connect.auth_token.is_empty() => Verdict::Refused,
+            Demand::User(..) if connect.user.is_empty() => Verdict::Refused,
             Demand::Token(token) => {
-                (same(token.expose(), connect.auth_token.expose()), Grant::default())
+                let grant = || Some(Grant::default());
+                let offered = &connect.auth_token;
+                judge_password(Some(token), token.cost(), offered, offer.proof, grant)
             }
-            // Both are always compared: a wrong user takes as long as a wrong password.
-            Demand::User(user, pass) => {
-                let admitted =
-                    same(user, &connect.user) & same(pass.expose(), connect.pass.expose());
-                (admitted, Grant { user: Some(user.as_str().into()), ..Grant::default() })
+            Demand::User(user, password) => {
+                let named = bool::from(same(user, &connect.user));
+                let known = named.then_some(password);
+                let user = || Some(Grant { user: Some(user.as_str().into()), ..Grant::default() });
+                judge_password(known, password.cost(), &connect.pass, offer.proof, user)
             }
             Demand::Claims(operators) => {
                 let (operators, facts) = (Arc::clone(operators), Facts::of(offer));
-                return Verdict::soon(move || operators.judge(&facts));
+                Verdict::soon(move || operators.judge(&facts))
             }
-            Demand::Users(users, entrance) => {
-                return Verdict::of(admit(users, entrance, connect));
-            }
-        };
-        Verdict::of(bool::from(admitted).then_some(grant))
+            Demand::Users(users, entrance) => users.judge(entrance, offer),
+        }
     }
 
     fn knows(&self, user: &str) -> bool {
         match &self.demand {
             Demand::Users(_, Entrance::Guest(guest)) if guest.user.as_deref() == Some(user) => true,
-            Demand::Users(users, _) => users.contains_key(user),
+            Demand::Users(users, _) => users.contains(user),
             _ => false,
         }
     }
 }
 
-/// What a client is to sign: 11 random bytes in base64. Without random numbers there is nothing to
-/// sign, and nobody can prove anything.
-fn fresh_nonce() -> Option<Nonce> {
-    let mut bytes = [0; 11];
-    getrandom::fill(&mut bytes).ok()?;
+/// Something to sign, as nats-server has it. None if the system has no random numbers to give: then
+/// no signature is right.
+fn nonce() -> Option<Nonce> {
+    let mut raw = [0; 11];
+    getrandom::fill(&mut raw).ok()?;
     let mut text = [0; Nonce::BYTES];
-    BASE64URL_NOPAD.encode_mut(&bytes, &mut text);
+    data_encoding::BASE64URL_NOPAD.encode_mut(&raw, &mut text);
     Some(Nonce::new(text))
-}
-
-/// Judges by several users.
-fn admit(
-    users: &HashMap<String, Known>,
-    entrance: &Entrance,
-    connect: &ConnectOptions,
-) -> Option<Grant> {
-    if let Entrance::Open(grant) | Entrance::Guest(grant) = entrance
-        && offers_nothing(connect)
-    {
-        return Some(grant.clone());
-    }
-    let known = users.get(&connect.user);
-    let pass = known.map_or("", |known| known.password.expose());
-    let admitted = bool::from(same(pass, connect.pass.expose()));
-    known.filter(|_| admitted).map(|known| known.grant.clone())
-}
-
-/// Keys and signatures do not count where no user has one.
-fn offers_nothing(connect: &ConnectOptions) -> bool {
-    connect.user.is_empty()
-        && connect.pass.expose().is_empty()
-        && connect.auth_token.expose().is_empty()
-}
-
-/// Compares without stopping at the first difference. Only the length of what was offered, which
-/// its sender knows, decides how long it takes.
-fn same(wanted: &str, offered: &str) -> Choice {
-    let mut difference = Choice::from(u8::from(wanted.len() != offered.len()));
-    let wanted = wanted.bytes().chain(std::iter::repeat(0));
-    for (byte, wanted) in offered.bytes().zip(wanted) {
-        difference |= !byte.ct_eq(&wanted);
-    }
-    !difference
 }
 
 #[cfg(test)]
 mod tests {
+    use ringbus_shard::wire::connect::ConnectOptions;
+
     use super::*;
 
     fn secret(text: &str) -> Option<Secret> {
@@ -302,7 +285,8 @@ mod tests {
     fn several<'a>(accounts: &'a mut Accounts, all: &[[&str; 3]]) -> Users<'a> {
         let mut users = Users::new(accounts);
         for [account, name, password] in all {
-            users.user(account, name, &Secret::from((*password).to_owned()), None);
+            let password = Secret::from((*password).to_owned());
+            users.user(account, name, &password, Kinds::default(), None);
         }
         users
     }

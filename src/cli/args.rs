@@ -210,22 +210,8 @@ impl Flags {
         if self.name.as_deref().is_some_and(|name| name.contains(' ')) {
             return Err("server name cannot contain spaces".to_owned());
         }
-        for (flag, secret) in [("--pass", &self.pass), ("--auth", &self.auth)] {
-            if secret.as_ref().is_some_and(|secret| is_bcrypt(secret.expose())) {
-                return Err(format!(
-                    "{flag} is a bcrypt hash: hashed secrets are not supported yet. \
-                     Give the plain text instead."
-                ));
-            }
-        }
         Ok(())
     }
-}
-
-/// Whether nats-server would take this for a hash. Were it taken as plain text here, the hash
-/// itself would open the server.
-pub(crate) fn is_bcrypt(secret: &str) -> bool {
-    ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| secret.starts_with(prefix))
 }
 
 fn switch(text: &str) -> Result<bool, String> {

@@ -19,7 +19,6 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
-pub(crate) use self::args::is_bcrypt;
 pub use self::args::{Flags, Verbosity, VerbosityAsked};
 pub use self::send_signal::{Order, OrderError};
 

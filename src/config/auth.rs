@@ -23,8 +23,10 @@ use super::reader::{Field, Found, FromField, Reader};
 use super::setting::{Origin, Setting};
 use super::units;
 use super::value::Value;
-use crate::auth::{self, Accounts, Auth, GLOBAL};
-use crate::cli::{self, Flags};
+use crate::auth::nkey::{PublicKey, Role};
+use crate::auth::password::is_bcrypt;
+use crate::auth::{self, Accounts, Auth, GLOBAL, Kinds};
+use crate::cli::Flags;
 
 /// A longer timeout is worth a warning: it is likely a duration without quotes.
 const TIMEOUT_USUAL: Duration = Duration::from_secs(60);
@@ -59,10 +61,14 @@ pub struct Credentials {
 /// One of the users.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct User {
-    /// Unique.
+    /// Unique; the text of the key, if there is one.
     pub name: String,
     /// Empty if there is none.
     pub password: Secret,
+    /// In place of a password.
+    pub key: Option<PublicKey>,
+    /// Connections it may use.
+    pub kinds: Kinds,
     /// What it may do, if that was said of it.
     pub permissions: Option<Rules>,
 }
@@ -208,7 +214,11 @@ impl Credentials {
         let mut count = 0_usize;
         for (account, user) in self.all_users() {
             let rules = user.permissions.as_ref().or_else(|| self.default_permissions(account));
-            users.user(account, &user.name, &user.password, rules);
+            let User { name, password, kinds, .. } = user;
+            match user.key {
+                Some(key) => users.key(account, key, *kinds, rules),
+                None => users.user(account, name, password, *kinds, rules),
+            }
             count += 1;
         }
         if self.has_guests() {
@@ -263,7 +273,9 @@ impl Credentials {
     /// Whether a password stands somewhere that would better be a hash.
     #[must_use]
     pub fn has_plain_password(&self) -> bool {
-        self.all_users().next().is_some() || !self.password.is_empty()
+        let plain = |secret: &Secret| !is_bcrypt(secret.expose());
+        (!self.password.is_empty() && plain(&self.password))
+            || self.all_users().any(|(_, user)| user.key.is_none() && plain(&user.password))
     }
 
     pub(super) fn show(&self, dump: &mut Dump) {
@@ -287,8 +299,8 @@ impl Block {
     fn read(mut reader: Reader<'_>, at: &Spot, names: &mut HashSet<String>) -> Self {
         let block = Self {
             user: reader.optional(&["user", "username"]),
-            password: reader.optional::<Plain>(&["pass", "password"]).map(Plain::found),
-            token: reader.optional::<Plain>(&["token"]).map(Plain::found),
+            password: reader.optional(&["pass", "password"]),
+            token: reader.optional(&["token"]),
             users: User::read_all(&mut reader, names),
             default_permissions: reader
                 .optional::<Given>(&["default_permissions", "default_permission", "permissions"])
@@ -344,7 +356,9 @@ impl User {
             if names.insert(user.name.clone()) {
                 users.push(user);
             } else {
-                field.report.error(field.at, format!("Duplicate user {:?} detected", user.name));
+                let what = if user.key.is_some() { "nkey" } else { "user" };
+                let text = format!("Duplicate {what} {:?} detected", user.name);
+                field.report.error(field.at, text);
             }
         }
         Some(Found { value: users, at: fields.at })
@@ -354,11 +368,18 @@ impl User {
     pub(super) fn shown(users: &[Self]) -> String {
         let texts: Vec<String> = users
             .iter()
-            .map(|Self { name, password, permissions }| {
-                let rules = permissions.as_ref().map(permissions::shown);
+            .map(|user| {
+                let who = match user.key {
+                    Some(key) => format!("nkey: {key}"),
+                    None => format!("user: {:?}, password: {:?}", user.name, user.password),
+                };
+                let rules = user.permissions.as_ref().map(permissions::shown);
                 let rules = rules.map(|rules| format!(", permissions: {rules}"));
-                let rules = rules.unwrap_or_default();
-                format!("{{user: {name:?}, password: {password:?}{rules}}}")
+                let kinds = match user.kinds.is_all() {
+                    true => String::new(),
+                    false => format!(", allowed_connection_types: {}", user.kinds),
+                };
+                format!("{{{who}{}{kinds}}}", rules.unwrap_or_default())
             })
             .collect();
         format!("[{}]", texts.join(", "))
@@ -369,40 +390,82 @@ impl FromField<'_> for User {
     fn read(field: Field<'_>) -> Option<Self> {
         let mut reader = Reader::read(field)?;
         let name = reader.optional::<String>(&["user", "username"]);
-        let password = reader.optional::<Plain>(&["pass", "password"]);
+        let password = reader.optional::<Secret>(&["pass", "password"]);
         let permissions = reader.optional::<Given>(&["permissions", "permission", "authorization"]);
-        let has_nkey = !reader.take(&["nkey"]).is_empty();
+        let key = reader.optional::<UserKey>(&["nkey"]);
+        let kinds = reader.optional::<AllowedKinds>(&[
+            "allowed_connection_types",
+            "connection_types",
+            "clients",
+        ]);
+        let is_keyed = key.as_ref().is_some_and(|key| key.value != UserKey::None);
         later::refuse(&mut reader, later::USER);
         reader.finish();
-        let name = name.map(|name| name.value).filter(|name| !name.is_empty());
-        let Some(name) = name else {
-            if !has_nkey {
-                field.report.error(field.at, "User entry requires a user");
-            }
-            return None;
-        };
-        let password = password.map(|password| password.value.0).unwrap_or_default();
+        let kinds = kinds.map(|kinds| kinds.value.0).unwrap_or_default();
         let permissions = permissions.map(|given| given.value.0);
-        Some(Self { name, password, permissions })
-    }
-}
-
-/// A password or token that is not a hash.
-struct Plain(Secret);
-
-impl Plain {
-    fn found(found: Found<Self>) -> Found<Secret> {
-        found.map(|plain| plain.0)
-    }
-}
-
-impl FromField<'_> for Plain {
-    fn read(field: Field<'_>) -> Option<Self> {
-        let secret = Secret::read(field)?;
-        if cli::is_bcrypt(secret.expose()) {
-            return field.fault("a bcrypt hash is not supported yet: give the plain text");
+        let name = name.map(|name| name.value).unwrap_or_default();
+        let password = password.map(|password| password.value).unwrap_or_default();
+        if is_keyed && !(name.is_empty() && password.is_empty()) {
+            field.report.error(field.at, "Nkey users do not take usernames or passwords");
+            return None;
         }
-        Some(Self(secret))
+        match key.map(|key| key.value) {
+            Some(UserKey::Valid(key)) => {
+                Some(Self { name: key.to_string(), password, key: Some(key), kinds, permissions })
+            }
+            Some(UserKey::Invalid) => None,
+            Some(UserKey::None) | None if name.is_empty() => {
+                field.report.error(field.at, "User entry requires a user");
+                None
+            }
+            Some(UserKey::None) | None => {
+                Some(Self { name, password, key: None, kinds, permissions })
+            }
+        }
+    }
+}
+
+/// What stands where the key of a user may stand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum UserKey {
+    None,
+    Valid(PublicKey),
+    /// That was reported.
+    Invalid,
+}
+
+impl FromField<'_> for UserKey {
+    fn read(field: Field<'_>) -> Option<Self> {
+        let Some(text) = String::read(field) else { return Some(Self::Invalid) };
+        if text.is_empty() {
+            return Some(Self::None);
+        }
+        let key = PublicKey::parse(&text).filter(|key| key.role == Role::User);
+        Some(key.map_or_else(
+            || {
+                field.report.error(field.at, "Not a valid public nkey for a user");
+                Self::Invalid
+            },
+            Self::Valid,
+        ))
+    }
+}
+
+/// A list of kinds of connections, or a single one.
+struct AllowedKinds(Kinds);
+
+impl FromField<'_> for AllowedKinds {
+    fn read(field: Field<'_>) -> Option<Self> {
+        let names = match field.value {
+            Value::Text(name) => vec![name.clone()],
+            _ => Vec::<String>::read(field)?,
+        };
+        let (kinds, unknown) = Kinds::named(names.iter().map(String::as_str));
+        if !unknown.is_empty() {
+            let unknown: Vec<String> = unknown.iter().map(|name| format!("{name:?}")).collect();
+            return field.fault(format!("invalid connection types [{}]", unknown.join(" ")));
+        }
+        Some(Self(kinds))
     }
 }
 

@@ -114,16 +114,8 @@ pub(super) const AUTHORIZATION: &[Feature] = &[
 ];
 
 /// Keys of a user in it.
-pub(super) const USER: &[Feature] = &[
-    feature(&["nkey"], "an nkey", ANY, is_empty),
-    feature(
-        &["allowed_connection_types", "connection_types", "clients"],
-        "a choice of connection types",
-        ANY,
-        is_empty,
-    ),
-    feature(&["proxy_required"], "a trusted proxy", ANY, is_false),
-];
+pub(super) const USER: &[Feature] =
+    &[feature(&["proxy_required"], "a trusted proxy", ANY, is_false)];
 
 /// Keys of an account.
 pub(super) const ACCOUNT: &[Feature] = &[

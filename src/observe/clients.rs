@@ -72,9 +72,7 @@ impl EventSink for ClientLog {
                 warn!("Error reading PROXY protocol header from {peer}: {fault}");
             }
             What::Refused(None) => error!("{who} - authentication error"),
-            What::Refused(Some(user)) => {
-                error!("{who} - authentication error - User {}", Quoted(user.as_bytes()));
-            }
+            What::Refused(Some(claim)) => error!("{who} - authentication error - {claim}"),
             What::SlowPending(most) => {
                 info!("{who} - Slow Consumer Detected: MaxPending of {most} Exceeded");
             }

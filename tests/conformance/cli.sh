@@ -121,5 +121,14 @@ wrong_password() {
     grep --quiet --ignore-case 'authorization violation' "$folder/refused"
 }
 
+a_key() {
+    local key=("$nats" --server "$NATS_AUTH_URL" --nkey "$folder/seed")
+    echo SUAMX7SLAPHXB7Z57KQF4TVZAYLWKDOHUUTJ4GS6ZE72IW7EYLZDM2YVN4 > "$folder/seed"
+    timeout 20 "${key[@]}" pub foo bar
+    echo SUAIPW2A7OUIZ34J4ONUPNQMOQFO3UYVF33TQNJ2GNVS62EWNG4LORB5YE > "$folder/seed"
+    ! timeout 20 "${key[@]}" pub foo bar 2> "$folder/refused"
+    grep --quiet --ignore-case 'authorization violation' "$folder/refused"
+}
+
 run_all pub_and_sub pub_with_headers request_and_reply request_nobody sub_queue bench \
-    bench_request rtt check_connection wrong_password
+    bench_request rtt check_connection wrong_password a_key

@@ -27,7 +27,7 @@ fn without_files_it_waits_and_serves_who_is_there() {
     let text = format!("#!/bin/sh\nulimit -n {FILES}\nexec {server} \"$@\"\n");
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let patient = Patient::start_as(script.to_str().unwrap());
+    let patient = Patient::start_as(script.to_str().unwrap(), &[]);
     let pid = patient.server.pid();
     let mut served = patient.client();
 

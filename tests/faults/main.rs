@@ -9,6 +9,7 @@
 mod files;
 mod hostile;
 mod killed;
+mod logins;
 mod memory;
 mod stalled;
 
@@ -42,17 +43,21 @@ struct Patient {
 
 impl Patient {
     fn start() -> Self {
-        Self::start_as(env!("CARGO_BIN_EXE_ringbus"))
+        Self::start_as(env!("CARGO_BIN_EXE_ringbus"), &[])
+    }
+
+    fn start_with(flags: &[&str]) -> Self {
+        Self::start_as(env!("CARGO_BIN_EXE_ringbus"), flags)
     }
 
     /// Starts what `command` leads to: the server, or a script that ends in it.
-    fn start_as(command: &str) -> Self {
+    fn start_as(command: &str, flags: &[&str]) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         // A test that failed has dropped its server all the same.
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let open_files = raise_open_files();
         let program = Program::ringbus(command, SHARDS);
-        let server = program.start(&[]).unwrap();
+        let server = program.start(flags).unwrap();
         Self { server, open_files, _alone: alone }
     }
 

@@ -112,7 +112,7 @@ fn connect_clients(patient: &Patient, count: usize) -> Vec<TcpStream> {
 }
 
 /// To the real standard output: libtest hides what `println!` says in a test that passes.
-fn report(line: &str) {
+pub(super) fn report(line: &str) {
     let mut output = std::io::stdout().lock();
     output.write_all(format!("{line}\n").as_bytes()).unwrap();
 }

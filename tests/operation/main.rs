@@ -11,6 +11,7 @@ mod lame_duck;
 mod logging;
 mod operators;
 mod reload;
+mod secrets;
 mod service;
 mod system;
 

@@ -1,21 +1,17 @@
 //! Threads that find out who a client is, where a shard may not think that long: hashes of
 //! passwords, signatures, questions to others.
 //!
-//! Those that hash have the lowest priority there is, so that logins take from established
-//! connections what these leave. Where a core is busy with something else, what is left may be
-//! nothing for seconds: so what takes little, a signature or a file, has threads of its own, which
-//! stand back only a little. All of them stay off the cores of shards if there are others.
+//! All of them are nice, so that logins take from established connections little more than what
+//! these leave, and stay off the cores of shards if there are others. What takes little, such as a
+//! signature, has threads of its own, which stand back only a little. Those that hash are not nicer
+//! than 10 either: a thread that gets only what nobody else wants gets nothing where every core is
+//! busy, and nobody could log in to a server at work. With 10 it is about a tenth of such a core.
 
 use std::io;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::thread::CpuSet;
-use thread_priority::ThreadPriority;
-use thread_priority::unix::{
-    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id,
-};
 
 use crate::ids::ShardId;
 use crate::limits::{JUDGES_MAX, TRIALS_MAX};
@@ -26,6 +22,8 @@ use super::inspect::Inspector;
 
 /// Enough for any hash, and for the text of any claim.
 const STACK_BYTES: usize = 512 << 10;
+
+const NICENESS: i32 = 10;
 
 /// The way to these threads. They end when all of these are gone.
 #[derive(Clone)]
@@ -95,13 +93,11 @@ fn cores(shards: &[usize]) -> Option<CpuSet> {
     Some(cores)
 }
 
-/// Makes the calling thread the last to be served. Where the host does not allow one of these, the
-/// others help.
+/// Makes the calling thread step back behind others. Where the host does not allow one of these,
+/// the other helps.
 fn step_back(cores: Option<&CpuSet>) {
     stand_aside(cores);
-    let _ = rustix::process::setpriority_process(None, 19);
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 /// Keeps the calling thread to cores that no shard is pinned to, if there are any.

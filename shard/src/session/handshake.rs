@@ -141,7 +141,7 @@ impl ClientSession {
         match self.judge(exchange) {
             Ok(Some(grant)) => self.enter(exchange, now, *grant).err(),
             Ok(None) => {
-                self.report(exchange, What::Refused(None));
+                self.report(exchange, What::Refused(self.claim()));
                 Some(self.violated(exchange, Violation::Authorization))
             }
             Err(halt) => Some(Flow::Retry(halt)),
@@ -168,8 +168,7 @@ impl ClientSession {
             },
         };
         let Some(grant) = grant else {
-            let user = Some(self.connect.user.clone()).filter(|user| !user.is_empty());
-            self.report(exchange, What::Refused(user));
+            self.report(exchange, What::Refused(self.claim()));
             // Whatever it was before, it goes as nobody.
             self.grant = Grant::default();
             return self.violated(exchange, Violation::Authorization);
@@ -233,6 +232,18 @@ impl ClientSession {
         self.mapped.forget();
     }
 
+    /// Who it says it is, in the words of the reference.
+    fn claim(&self) -> Option<String> {
+        let ConnectOptions { nkey, user, auth_token, .. } = &*self.connect;
+        if !nkey.is_empty() {
+            return Some(format!("Nkey {}", Quoted(nkey.as_bytes())));
+        }
+        if !user.is_empty() {
+            return Some(format!("User {}", Quoted(user.as_bytes())));
+        }
+        (!auth_token.is_empty()).then(|| "Token \"[REDACTED]\"".to_owned())
+    }
+
     /// Names the client in logs by what it said of itself.
     fn relabel(&mut self) {
         let ConnectOptions { version, lang, name, .. } = &*self.connect;
@@ -253,9 +264,16 @@ impl ClientSession {
         if !said.is_empty() {
             details = Quoted(said.as_bytes()).to_string();
         }
-        if let Some(user) = &self.grant.user {
+        let ConnectOptions { nkey, user, auth_token, .. } = &*self.connect;
+        let claimed = match (nkey, user, &self.grant.user) {
+            (key, _, _) if !key.is_empty() => Some(format!("nkey:{key}")),
+            (_, user, _) if !user.is_empty() => Some(format!("user:{user}")),
+            (_, _, Some(user)) => Some(format!("user:{user}")),
+            (_, _, None) => (!auth_token.is_empty()).then(|| "token".to_owned()),
+        };
+        if let Some(claimed) = claimed {
             let separator = if details.is_empty() { "" } else { " - " };
-            let who = format!("{}/{user}", self.grant.account_name);
+            let who = format!("{}/{claimed}", self.grant.account_name);
             let _ = write!(details, "{separator}{}", Quoted(who.as_bytes()));
         }
         self.label = Arc::new(ClientLabel { id: self.label.id, peer: self.peer.address, details });
@@ -308,9 +326,9 @@ impl ClientSession {
         let Some(grant) = grant else {
             // A user that is gone is let go without a word, as by the reference: its client comes
             // back, and is refused then.
-            let ConnectOptions { user, .. } = &*self.connect;
-            let user =
-                if user.is_empty() { self.grant.user.as_deref().unwrap_or("") } else { user };
+            let ConnectOptions { nkey, user, .. } = &*self.connect;
+            let user = [nkey.as_str(), user].into_iter().find(|name| !name.is_empty());
+            let user = user.unwrap_or_else(|| self.grant.user.as_deref().unwrap_or(""));
             if !user.is_empty() && !exchange.options.authenticator.knows(user) {
                 return Flow::Close(CloseReason::ClientClosed);
             }

@@ -29,7 +29,6 @@ pub mod decorated;
 pub mod fuzz;
 pub mod generic;
 pub mod issues;
-pub mod key;
 pub mod limits;
 pub mod mapping;
 pub mod operator;
@@ -51,6 +50,7 @@ pub use self::issues::Issues;
 pub use self::operator::OperatorClaims;
 pub use self::token::Fault;
 pub use self::user::UserClaims;
+pub use super::nkey as key;
 
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "what tests read they wrote")]

@@ -14,6 +14,7 @@ use ringbus_shard::options::{ConnectionKind, Proof};
 use ringbus_shard::wire::secret::Secret;
 
 use super::registry::{Known, Unfit};
+use crate::auth::Kinds;
 use crate::auth::jwt::key::PublicKey;
 use crate::auth::jwt::limits::UserLimits;
 use crate::auth::jwt::schedule::{self, Allowed};
@@ -227,23 +228,16 @@ fn role(user: &UserClaims, known: &Known) -> Result<UserLimits, Refusal> {
     template::apply(&scope.template, person).map_err(|_| Refusal::Template)
 }
 
-/// Kinds of connections that claims may name; some of them this server does not have yet.
-const KINDS: [&str; 7] =
-    ["STANDARD", "WEBSOCKET", "LEAFNODE", "LEAFNODE_WS", "MQTT", "MQTT_WS", "IN_PROCESS"];
-
 fn check_kind(allowed: &[String], kind: ConnectionKind) -> Result<(), Refusal> {
     if allowed.is_empty() {
         return Ok(());
     }
-    let allowed: Vec<String> = allowed.iter().map(|kind| kind.to_ascii_uppercase()).collect();
+    let (kinds, unknown) = Kinds::named(allowed.iter().map(String::as_str));
     // Names from the future let nobody in whom the others do not.
-    if !allowed.iter().any(|kind| KINDS.contains(&kind.as_str())) {
-        return Err(Refusal::UnknownKinds(allowed));
+    if kinds.is_all() {
+        return Err(Refusal::UnknownKinds(unknown));
     }
-    let own = match kind {
-        ConnectionKind::Standard => "STANDARD",
-    };
-    if allowed.iter().any(|kind| kind == own) { Ok(()) } else { Err(Refusal::Kind) }
+    if kinds.allow(kind) { Ok(()) } else { Err(Refusal::Kind) }
 }
 
 fn check_signature(subject: &str, facts: &Facts) -> Result<(), Refusal> {

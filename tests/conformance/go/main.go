@@ -273,6 +273,30 @@ func credentials() {
 	check(errors.Is(err, nats.ErrAuthorization), "no password: %v", err)
 }
 
+// keys has the connection signed by a seed from a file, as a program does it.
+func keys() {
+	server := os.Getenv("NATS_AUTH_URL")
+	dial := func(seed string) error {
+		file, err := os.CreateTemp("", "seed")
+		must(err)
+		defer os.Remove(file.Name())
+		_, err = file.WriteString(seed)
+		must(err)
+		must(file.Close())
+		option, err := nats.NkeyOptionFromSeed(file.Name())
+		must(err)
+		connection, err := nats.Connect(server, option)
+		if err != nil {
+			return err
+		}
+		defer connection.Close()
+		return connection.Flush()
+	}
+	must(dial("SUAMX7SLAPHXB7Z57KQF4TVZAYLWKDOHUUTJ4GS6ZE72IW7EYLZDM2YVN4"))
+	err := dial("SUAIPW2A7OUIZ34J4ONUPNQMOQFO3UYVF33TQNJ2GNVS62EWNG4LORB5YE")
+	check(errors.Is(err, nats.ErrAuthorization), "another key: %v", err)
+}
+
 // passes runs one test and says how it went.
 func passes(t test) (passed bool) {
 	defer func() {
@@ -299,6 +323,7 @@ func main() {
 		{"flush order", flushOrder},
 		{"restart", restart},
 		{"credentials", credentials},
+		{"keys", keys},
 	}
 	failed := 0
 	for _, t := range tests {

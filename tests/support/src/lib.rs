@@ -7,6 +7,7 @@ mod eventually;
 mod process;
 mod raw;
 mod server;
+pub mod nkey;
 pub mod transcript;
 
 pub use eventually::eventually;

@@ -12,6 +12,7 @@
 //! @a raw                           connects and reads nothing
 //! @a ready                         connects as an ordinary client
 //! @a connect {json}                connects, takes INFO, sends CONNECT with this JSON, no PING
+//!                                  (`<sign SEED>` in it: the nonce of that INFO, signed)
 //! @a C: text                       sends a line (CR LF is added)
 //! @a C+ text                       sends exactly this
 //! @a S: text                       expects a line (CR LF is added)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Action, Field, Transcript};
+use crate::nkey::fill_in;
 use crate::{PATIENCE, Raw, Server};
 
 /// What an ordinary client of a transcript says of itself.
@@ -41,6 +42,12 @@ pub(super) fn run(transcript: &Transcript, server: &Server) -> Result<(), String
     if info.starts_with("INFO ") { Ok(()) } else { Err(format!("no INFO afterwards: {info}")) }
 }
 
+/// What an INFO asks to be signed.
+fn nonce(info: &str) -> Option<String> {
+    let json: Value = serde_json::from_str(info.strip_prefix("INFO ")?).ok()?;
+    Some(json.get("nonce")?.as_str()?.to_owned())
+}
+
 impl Stage {
     fn act(&mut self, action: &Action) -> Result<(), String> {
         match action {
@@ -52,8 +59,9 @@ impl Stage {
                 if !info.starts_with("INFO ") {
                     return Err(format!("expected INFO, got {info}"));
                 }
-                let line = [b"CONNECT ", json.as_slice(), b"\r\n"].concat();
-                raw.send(&line).map_err(text)
+                let json = String::from_utf8_lossy(json);
+                let json = fill_in(&json, nonce(&info).as_deref().unwrap_or_default())?;
+                raw.send(format!("CONNECT {json}\r\n").as_bytes()).map_err(text)
             }
             Action::Send(name, bytes) => {
                 // A server that closes while we write is judged by what is expected next.
