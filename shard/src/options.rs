@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{Accounts, Allowance};
+use crate::account::{Accounts, Allowance, Places};
 use crate::authorize::Permissions;
 use crate::error::Violation;
 use crate::ids::{AccountId, ClientId};
@@ -295,6 +295,8 @@ pub struct Grant {
     pub standing: Option<Arc<dyn Standing>>,
     /// What it may have, if that is less than others of its account.
     pub allowance: Allowance,
+    /// How many clients its account may have, where the terms of the account do not say.
+    pub places: Option<Places>,
 }
 
 impl Default for Grant {
@@ -308,6 +310,7 @@ impl Default for Grant {
             stays: None,
             standing: None,
             allowance: Allowance::default(),
+            places: None,
         }
     }
 }

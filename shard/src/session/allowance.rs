@@ -24,7 +24,8 @@ impl ClientSession {
     /// With what follows, if it cannot stay.
     pub(super) fn take_place(&mut self, exchange: &mut Exchange) -> Result<(), Flow> {
         let held = self.allowed.place.take();
-        if let Some(places) = exchange.options.accounts.places(self.grant.account) {
+        let terms = exchange.options.accounts.places(self.grant.account);
+        if let Some(places) = terms.or(self.grant.places.as_ref()) {
             let Some(place) = places.keep(held) else {
                 return Err(self.violated(exchange, Violation::MaxAccountConnections));
             };

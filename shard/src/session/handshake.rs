@@ -339,7 +339,9 @@ impl ClientSession {
             return Flow::Close(CloseReason::ClientClosed);
         }
         self.adopt(exchange, *grant);
-        self.take_allowance(exchange);
+        if let Err(flow) = self.take_place(exchange) {
+            return flow;
+        }
         self.stay_until(exchange, now);
         self.relabel();
         Flow::Next

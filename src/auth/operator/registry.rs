@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use ringbus_shard::account::Places;
 use ringbus_shard::ids::AccountId;
 use tracing::{debug, warn};
 
@@ -283,6 +284,12 @@ impl Registry {
         Ok(self.enter(claims, text.to_owned(), strict))
     }
 
+    /// At most so many clients of that account.
+    #[must_use]
+    pub fn places(&self, id: AccountId, most: usize) -> Option<Places> {
+        self.accounts.places(id, most)
+    }
+
     /// An account that nobody has signed yet, so that it can be sent claims about itself: that of
     /// the system.
     pub fn bootstrap(&self, key: &str, issuer: &str) {
@@ -331,14 +338,10 @@ fn warn_of_limits(known: &Known) {
     if !body.mappings.is_empty() {
         missing.push("mappings");
     }
-    let limits = &body.limits;
-    if [limits.subs, limits.payload, limits.connections].iter().any(|limit| *limit >= 0) {
-        missing.push("limits of connections, subscriptions and payloads");
-    }
     if body.trace.is_some() {
         missing.push("tracing of messages");
     }
-    if limits.has_jetstream() {
+    if body.limits.has_jetstream() {
         missing.push("JetStream");
     }
     if !missing.is_empty() {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringbus_shard::account::Allowance;
 use ringbus_shard::authorize::{Lists, Permissions, Responses, Rules};
 use ringbus_shard::error::Violation;
 use ringbus_shard::options::{Grant, Proof, Review, Standing};
@@ -50,6 +51,7 @@ impl Admission {
 impl Claimed {
     fn grant(self: Arc<Self>) -> Option<Grant> {
         let Admission { known, limits, user, .. } = &self.admission;
+        let account = &known.claims.body.limits;
         let own = limits.permissions();
         let permissions = compile(self.defaults.as_ref().unwrap_or(&own)).ok()?;
         let proof = Proof::of(&Secret::from(user.clone()));
@@ -60,8 +62,11 @@ impl Claimed {
             permissions,
             proof: Some(proof).filter(|_| !limits.bearer),
             stays: self.until.map(|until| until.saturating_duration_since(Instant::now())),
+            allowance: allowance(limits.subs, limits.payload)
+                .and(allowance(account.subs, account.payload)),
+            places: bound(account.connections)
+                .and_then(|most| self.registry.places(known.account.id, most)),
             standing: Some(self),
-            ..Grant::default()
         })
     }
 
@@ -92,20 +97,36 @@ impl Standing for Claimed {
             return Review::Over(violation);
         }
         let defaults = &known.claims.body.default_permissions;
-        if self.defaults.as_ref().is_none_or(|have| have == defaults) {
+        let same_defaults = self.defaults.as_ref().is_none_or(|have| have == defaults);
+        if same_defaults && bounds(&known) == bounds(&self.admission.known) {
             return Review::Holds;
         }
         let changed = Self {
             registry: Arc::clone(&self.registry),
             admission: Admission { known: Arc::clone(&known), ..self.admission.clone() },
             until: self.until,
-            defaults: Some(defaults.clone()),
+            defaults: self.defaults.as_ref().map(|_| defaults.clone()),
         };
         match Arc::new(changed).grant() {
             Some(grant) => Review::Changed(Box::new(grant)),
             None => Review::Over(Violation::Authorization),
         }
     }
+}
+
+/// What an account may have that bounds its clients.
+fn bounds(known: &Known) -> [i64; 3] {
+    let limits = &known.claims.body.limits;
+    [limits.subs, limits.payload, limits.connections]
+}
+
+/// A number of claims as a bound: below zero there is none.
+fn bound(count: i64) -> Option<usize> {
+    usize::try_from(count).ok()
+}
+
+fn allowance(subs: i64, payload: i64) -> Allowance {
+    Allowance { subscriptions: bound(subs), payload: bound(payload) }
 }
 
 /// Permissions of claims as they are enforced; nothing if everything is allowed.

@@ -9,7 +9,7 @@ use crate::ids::AccountId;
 /// The account of everybody here.
 const TENANT: AccountId = AccountId::new(5);
 
-struct Landlord(Allowance);
+struct Landlord(Allowance, Option<Places>);
 
 impl Authenticator for Landlord {
     fn required(&self) -> bool {
@@ -17,8 +17,8 @@ impl Authenticator for Landlord {
     }
 
     fn judge(&self, _: &Offer<'_>) -> Verdict {
-        let (account, allowance) = (TENANT, self.0);
-        Verdict::of(Some(Grant { account, allowance, ..Grant::default() }))
+        let (account, allowance, places) = (TENANT, self.0, self.1.clone());
+        Verdict::of(Some(Grant { account, allowance, places, ..Grant::default() }))
     }
 }
 
@@ -31,7 +31,7 @@ fn terms(count: &Headcount, most: Option<usize>, allowance: Allowance) -> Arc<Ac
 }
 
 fn scene(accounts: &Arc<Accounts>, own: Allowance) -> Scene {
-    let mut scene = Scene::with(Limits::default(), Arc::new(Landlord(own)));
+    let mut scene = Scene::with(Limits::default(), Arc::new(Landlord(own, None)));
     scene.change(|options| {
         options.accounts = Arc::clone(accounts);
         options.info.max_payload = 1 << 20;
@@ -137,4 +137,18 @@ fn the_narrowest_allowance_holds_and_can_change() {
     scene.change(|options| options.accounts = terms(&count, None, allowed(1, 4)));
     assert_eq!(scene.hears(other), "-ERR 'maximum subscriptions exceeded'\r\n");
     assert!(scene.shard.sighting(other).is_none(), "it has more than it may have");
+}
+
+#[test]
+fn a_grant_can_bring_the_bound() {
+    let count = Headcount::default();
+    let judge = |most| Arc::new(Landlord(Allowance::default(), Some(Places::new(most, &count))));
+    let mut scene = Scene::with(Limits::default(), judge(2));
+    let [first, second, third] = [(); 3].map(|()| scene.client());
+    let inside = |scene: &Scene, conn| scene.shard.sighting(conn).is_some();
+    assert!(inside(&scene, first) && inside(&scene, second) && !inside(&scene, third));
+    assert_eq!(count.get(), 2);
+    scene.change(|options| options.authenticator = judge(1));
+    assert_eq!([first, second].iter().filter(|conn| inside(&scene, **conn)).count(), 1);
+    assert_eq!(count.get(), 1);
 }
