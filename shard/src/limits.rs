@@ -142,6 +142,17 @@ pub const INTERNAL_PAYLOAD_MAX: usize = 64 << 20;
 /// which is 5 s for the first bytes and 5 s for the others.
 pub const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Requests of one shard that wait for answers from other accounts, in bytes of what is kept of
+/// them; see [`crate::delivery::answers`].
+pub const ANSWERS_BYTES_MAX: usize = 64 << 20;
+
+/// The same for the requests of one account.
+pub const ANSWERS_ACCOUNT_BYTES_MAX: usize = 16 << 20;
+
+/// Accounts that one message goes through by service imports, one after the other and side by side;
+/// it goes no further.
+pub const CROSSINGS_MAX: usize = 64;
+
 /// First PING of a client, ahead of the regular interval, so that its round trip is known early.
 pub const FIRST_PING: Duration = Duration::from_secs(2);
 
@@ -160,6 +171,7 @@ const _: () = {
     assert!(GATHER_BYTES <= GATHER_BYTES_MAX);
     assert!(STALL_PERCENT < 100);
     assert!(SIZE_DIGITS_MAX < 10);
+    assert!(ANSWERS_ACCOUNT_BYTES_MAX <= ANSWERS_BYTES_MAX);
 };
 
 /// What an operator may bound. Zero never means "no limit" here: that is `None`.

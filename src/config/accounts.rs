@@ -14,6 +14,7 @@ use super::mappings;
 use super::permissions::{self, Given};
 use super::problem::Spot;
 use super::reader::{Field, Found, FromField, Reader};
+use super::sharing::{self, Sharing};
 use super::value::{Entry, Value};
 use crate::auth::GLOBAL;
 
@@ -30,6 +31,8 @@ pub struct Account {
     pub default_permissions: Option<Rules>,
     /// What its clients may have.
     pub limits: AccountLimits,
+    /// What it offers to other accounts, and takes from them.
+    pub sharing: Sharing,
 }
 
 /// What users of accounts have to get along with.
@@ -46,13 +49,17 @@ pub(super) fn read(reader: &mut Reader<'_>, mut others: Others) -> Option<Found<
     let mut all = None;
     for entry in reader.take(&["accounts"]) {
         let field = Field::of(entry, report);
-        let accounts = match &entry.value {
+        let accounts: Vec<Account> = match &entry.value {
             Value::Map(map) => {
                 map.iter().filter_map(|entry| account(entry, field, &mut others)).collect()
             }
             Value::List(_) => list(field),
             _ => field.expected("a map or a list of names").unwrap_or_default(),
         };
+        // What follows from something wrong is no news.
+        if !report.has_errors() {
+            sharing::check(&accounts, report);
+        }
         all = Some(Found { value: accounts, at: entry.at.clone() });
     }
     all
@@ -75,6 +82,7 @@ fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Accou
     let mappings = mappings::read(&mut reader).map(|found| found.value).unwrap_or_default();
     let default_permissions = reader.optional::<Given>(&["default_permissions"]);
     let limits = AccountLimits::read(&mut reader);
+    let sharing = Sharing::read(&mut reader);
     later::refuse(&mut reader, later::ACCOUNT);
     reader.finish();
     let Found { value: users, at } =
@@ -83,7 +91,8 @@ fn account(entry: &Entry, field: Field<'_>, others: &mut Others) -> Option<Accou
         report.error(&at, *conflict);
     }
     let default_permissions = default_permissions.map(|given| given.value.0);
-    Some(Account { name: entry.key.clone(), users, mappings, default_permissions, limits })
+    let name = entry.key.clone();
+    Some(Account { name, users, mappings, default_permissions, limits, sharing })
 }
 
 /// Accounts without anything but a name.
@@ -115,7 +124,7 @@ fn is_free(name: &str, at: &Spot, field: Field<'_>) -> bool {
 pub(super) fn shown(accounts: &[Account]) -> String {
     let mut text = String::from("{");
     for (index, account) in accounts.iter().enumerate() {
-        let Account { name, users, mappings, default_permissions, limits } = account;
+        let Account { name, users, mappings, default_permissions, limits, sharing } = account;
         let separator = if index == 0 { "" } else { ", " };
         let users = (!users.is_empty()).then(|| format!("users: {}", User::shown(users)));
         let default = default_permissions.as_ref().map(permissions::shown);
@@ -123,6 +132,7 @@ pub(super) fn shown(accounts: &[Account]) -> String {
         let maps =
             (!mappings.is_empty()).then(|| format!("mappings: {}", mappings::shown(mappings)));
         let parts = users.into_iter().chain(default).chain(maps).chain(limits.shown());
+        let parts = parts.chain(sharing.shown());
         let parts: Vec<String> = parts.collect();
         let _ = write!(text, "{separator}{}: {{{}}}", quoted(name), parts.join(", "));
     }

@@ -21,6 +21,7 @@ use super::permissions::{self, Given};
 use super::problem::{Report, Spot};
 use super::reader::{Field, Found, FromField, Reader};
 use super::setting::{Origin, Setting};
+use super::sharing;
 use super::units;
 use super::value::Value;
 use crate::auth::nkey::{PublicKey, Role};
@@ -267,6 +268,8 @@ impl Credentials {
             account.allowance = limits.allowance;
             account.places = limits.connections.and_then(|most| known.places(id, most));
         }
+        // What is wrong with them was said when they were read.
+        sharing::enter(&self.accounts, &mut terms, &|name| known.find(name), &mut |_, _| {});
         terms
     }
 

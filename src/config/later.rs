@@ -120,8 +120,6 @@ pub(super) const USER: &[Feature] =
 /// Keys of an account.
 pub(super) const ACCOUNT: &[Feature] = &[
     feature(&["nkey"], "an nkey", ANY, is_empty),
-    feature(&["imports"], "sharing between accounts", nested::IMPORTS, is_empty),
-    feature(&["exports"], "sharing between accounts", nested::EXPORTS, is_empty),
     feature(&["jetstream"], "JetStream", nested::ACCOUNT_JETSTREAM, is_disabled),
     feature(&["msg_trace", "trace_dest"], "tracing messages", nested::MESSAGE_TRACE, is_empty),
 ];

@@ -42,6 +42,7 @@ mod problem;
 mod reader;
 mod reload;
 mod setting;
+mod sharing;
 mod tls;
 mod units;
 mod value;
@@ -64,6 +65,7 @@ pub use self::operators::{FolderKind, Operators, ResolverKind};
 pub use self::problem::{Problem, Problems, Spot};
 pub use self::reload::{Refused, ReloadStep, diff};
 pub use self::setting::{Origin, Setting};
+pub use self::sharing::Sharing;
 pub use self::tls::Tls;
 
 use self::dump::Dump;

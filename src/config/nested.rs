@@ -272,27 +272,6 @@ pub(super) const JETSTREAM: Keys = &[
     (&["max_concurrent_io"], ANY),
 ];
 
-pub(super) const IMPORTS: Shape = Shape::ListOf(&[
-    (&["stream"], ACCOUNT_SUBJECT),
-    (&["service"], ACCOUNT_SUBJECT),
-    (&["prefix"], ANY),
-    (&["to"], ANY),
-    (&["share"], ANY),
-    (&["allow_trace"], ANY),
-]);
-
-pub(super) const EXPORTS: Shape = Shape::ListOf(&[
-    (&["stream"], ANY),
-    (&["service"], ANY),
-    (&["response", "response_type"], ANY),
-    (&["threshold", "response_threshold", "response_max_time", "response_time"], ANY),
-    (&["accounts"], ANY),
-    // Other keys of it are passed over by nats-server.
-    (&["latency"], ANY),
-    (&["account_token_position"], ANY),
-    (&["allow_trace"], ANY),
-]);
-
 pub(super) const ACCOUNT_JETSTREAM: Shape = Shape::Map(&[
     (&["max_memory", "max_mem", "mem", "memory"], ANY),
     (&["max_file", "max_store", "max_disk", "store", "disk"], ANY),
@@ -306,8 +285,6 @@ pub(super) const ACCOUNT_JETSTREAM: Shape = Shape::Map(&[
 ]);
 
 pub(super) const MESSAGE_TRACE: Shape = Shape::Map(&[(&["dest"], ANY), (&["sampling"], ANY)]);
-
-const ACCOUNT_SUBJECT: Shape = Shape::Map(&[(&["account"], ANY), (&["subject"], ANY)]);
 
 pub(super) const WEBSOCKET: Keys = &[
     (&["listen"], ANY),

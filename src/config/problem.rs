@@ -80,6 +80,11 @@ impl Report {
         self.errors.borrow().is_empty() && self.warnings.borrow().is_empty()
     }
 
+    /// Whether something prevents a start.
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.borrow().is_empty()
+    }
+
     /// Everything found, each kind in the order of the file.
     pub(super) fn into_problems(self) -> Problems {
         let sorted = |found: RefCell<Vec<Problem>>| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use ringbus_shard::account::{Access, Account as Terms};
 use ringbus_shard::engine::Tally;
 use ringbus_shard::ids::AccountId;
 use ringbus_shard::subject::mapping::Mapping;
@@ -45,6 +46,10 @@ pub(crate) struct AccountDetail {
     subscriptions: usize,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     mappings: BTreeMap<String, Vec<Way>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exports: Vec<Export>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    imports: Vec<Import>,
     name_tag: Arc<str>,
     sublist_stats: IndexStats,
 }
@@ -59,8 +64,101 @@ struct Way {
     cluster: Option<String>,
 }
 
+/// Something that an account offers to others.
+#[derive(Debug, Serialize)]
+struct Export {
+    subject: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    approved_accounts: Vec<Arc<str>>,
+}
+
+/// Something that it takes from another.
+#[derive(Debug, Serialize)]
+struct Import {
+    subject: String,
+    account: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    local_subject: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    invalid: bool,
+    share: bool,
+    tracking: bool,
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn exports(account: &Terms, name: &impl Fn(AccountId) -> Arc<str>) -> Vec<Export> {
+    let export = |subject: &[u8], kind, response_type, access: &Access| Export {
+        subject: text(subject),
+        kind,
+        response_type,
+        approved_accounts: access.approved.iter().map(|id| name(*id)).collect(),
+    };
+    let services = account.exports.services().iter();
+    let services =
+        services.map(|it| export(&it.subject, "service", Some(it.response.name()), &it.access));
+    let streams = account.exports.streams().iter();
+    services.chain(streams.map(|it| export(&it.subject, "stream", None, &it.access))).collect()
+}
+
+fn imports(account: &Terms, name: &impl Fn(AccountId) -> Arc<str>) -> Vec<Import> {
+    let Some(imports) = &account.imports else { return Vec::new() };
+    let streams = imports.streams.iter().map(|it| Import {
+        subject: text(&it.from),
+        account: name(it.account),
+        to: None,
+        local_subject: text(&it.to),
+        kind: "stream",
+        invalid: false,
+        share: false,
+        tracking: false,
+    });
+    let services = imports
+        .services
+        .iter()
+        .map(|it| service(text(&it.to), name(it.account), text(&it.from), it.share));
+    streams.chain(services).collect()
+}
+
+fn service(subject: String, account: Arc<str>, local: String, share: bool) -> Import {
+    Import {
+        subject,
+        account,
+        to: Some(local.clone()),
+        local_subject: local,
+        kind: "service",
+        invalid: false,
+        share,
+        tracking: false,
+    }
+}
+
+/// What every account has from the system account: the requests that its clients may make.
+fn from_system(system: &Arc<str>, name: &str, is_system: bool) -> Vec<Import> {
+    let import = |subject: String, local: &str, share| {
+        service(subject, Arc::clone(system), local.to_owned(), share)
+    };
+    let user = import(format!("$SYS.REQ.USER.{name}.INFO"), "$SYS.REQ.USER.INFO", true);
+    let of_account =
+        |what: &str, local: &str| import(format!("$SYS.REQ.ACCOUNT.{name}.{what}"), local, false);
+    let mut all = vec![user];
+    if !is_system {
+        all.push(of_account("CONNZ", "$SYS.REQ.ACCOUNT.PING.CONNZ"));
+        all.push(of_account("CONNZ", "$SYS.REQ.SERVER.PING.CONNZ"));
+        all.push(of_account("STATZ", "$SYS.REQ.ACCOUNT.PING.STATZ"));
+    }
+    all
+}
+
 fn ways(mapping: &Mapping) -> (String, Vec<Way>) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let ways = mapping.ways().map(|(cluster, weight, way)| Way {
         subject: text(way.destination()),
         weight,
@@ -108,10 +206,16 @@ pub(super) fn account_detail(
     }
     let facts = endpoints.facts();
     let mappings = facts.terms.mappings(id);
+    let is_system = id == AccountId::SYSTEM;
+    let terms = facts.terms.get(id).cloned().unwrap_or_default();
+    let find = |id| facts.accounts.iter().find(|account| account.id == id);
+    let name_of = |id| find(id).map_or_else(|| "".into(), |account| Arc::clone(&account.name));
+    let mut all_imports = imports(&terms, &name_of);
+    all_imports.extend(from_system(&name_of(AccountId::SYSTEM), &name, is_system));
     Ok(AccountDetail {
         account_name: Arc::clone(&name),
         update_time: facts.loaded.unwrap_or(endpoints.started),
-        is_system: id == AccountId::SYSTEM,
+        is_system,
         expired: false,
         complete: true,
         jetstream_enabled: false,
@@ -119,6 +223,8 @@ pub(super) fn account_detail(
         client_connections: tally.connections,
         subscriptions: tally.subscriptions,
         mappings: mappings.iter().flat_map(|all| all.iter().map(ways)).collect(),
+        exports: exports(&terms, &name_of),
+        imports: all_imports,
         name_tag: name,
         sublist_stats: index_stats(endpoints, Some(id))?,
     })

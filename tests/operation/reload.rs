@@ -133,6 +133,44 @@ fn mappings_change_for_those_who_are_connected() {
 }
 
 #[test]
+fn what_accounts_share_changes_for_those_who_are_connected() {
+    let config = |exports: &str, imports: &str| {
+        format!(
+            "accounts {{ A {{ users: [ {{user: ann, password: a}} ], exports: [ {exports} ] }}, \
+             B {{ users: [ {{user: bob, password: b}} ], imports: [ {imports} ] }} }}"
+        )
+    };
+    let stream = |to: &str| {
+        config("{stream: s}", &format!("{{stream: {{account: A, subject: s}}, to: {to}}}"))
+    };
+    for shards in ["1", "2"] {
+        let process = start(&stream("one"), &["--shards", shards, "-m", "-1"]);
+        let (mut ann, mut bob) = (client(&process, "ann", "a"), client(&process, "bob", "b"));
+        bob.send(b"SUB one 1\r\nSUB two 2\r\nSUB inbox 3\r\n").unwrap();
+        ann.send(b"SUB v 1\r\n").unwrap();
+        bob.sync().unwrap();
+        ann.send(b"PUB s 1\r\nx\r\n").unwrap();
+        assert_eq!((&*bob.line().unwrap(), &*bob.line().unwrap()), ("MSG one 1 1", "x"));
+        process.reload(&stream("two"));
+        process.wait_for("stderr", "Reloaded: accounts");
+        ann.send(b"PUB s 1\r\ny\r\n").unwrap();
+        assert_eq!((&*bob.line().unwrap(), &*bob.line().unwrap()), ("MSG two 2 1", "y"));
+        process.reload_fails(&config("", "{stream: {account: A, subject: s}}"));
+        process.reload(&config("{service: v}", "{service: {account: A, subject: v}, to: w}"));
+        bob.send(b"PUB w inbox 1\r\nz\r\n").unwrap();
+        let asked = ann.line().unwrap();
+        assert!(asked.contains("MSG v 1 _R_."), "{asked}");
+        ann.send(b"PUB s 1\r\nx\r\n").unwrap();
+        bob.sync().unwrap();
+        let shown = get(&process, "/accountz?acc=B");
+        for part in ["\"subject\": \"v\"", "\"account\": \"A\"", "\"local_subject\": \"w\""] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(get(&process, "/accountz?acc=A").contains("\"response_type\": \"Singleton\""));
+    }
+}
+
+#[test]
 fn a_user_that_is_removed_or_changed_is_closed_and_others_stay() {
     let process = start(&users("bob", "b"), &[]);
     let mut anns: Vec<Raw> = (0..4).map(|_| client(&process, "ann", "a")).collect();

@@ -141,6 +141,7 @@ fn across() -> Work {
     let mut ends: Vec<Endpoint<()>> = mesh(2);
     let mut wake = Vec::new();
     let message = Message {
+        imported: false,
         account: AccountId::GLOBAL,
         subject: b"subject",
         reply: b"",

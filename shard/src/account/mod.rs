@@ -2,8 +2,20 @@
 //!
 //! The process makes one [`Accounts`] from its configuration and hands it to every shard; a reload
 //! hands them another. Nothing in it changes, so no shard ever asks anybody.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `bounds.rs` | how many clients an account may have, and what each of them |
+//! | `exports.rs` | what an account offers to others, and to whom |
+//! | `imports.rs` | what it takes from others: streams and services |
+//! | `sharing.rs` | both together: may this be imported, and does it lead in a circle |
+//! | `error.rs` | why it may not |
 
 mod bounds;
+mod error;
+mod exports;
+mod imports;
+mod sharing;
 
 use std::sync::Arc;
 
@@ -11,6 +23,10 @@ use crate::ids::AccountId;
 use crate::subject::mapping::Mappings;
 
 pub use bounds::{Allowance, Headcount, Place, Places};
+pub use error::ImportError;
+pub use exports::{Access, Exports, ResponseType, ServiceExport, StreamExport};
+pub use imports::{Imports, ServiceImport, StreamImport};
+pub use sharing::Service;
 
 /// All accounts that have terms of their own.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -21,12 +37,18 @@ pub struct Accounts {
 /// What holds in one of them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Account {
+    /// What it is called.
+    pub name: Arc<str>,
     /// What becomes of subjects that its clients publish to; none if nothing does.
     pub mappings: Option<Arc<Mappings>>,
     /// What each of its clients may have.
     pub allowance: Allowance,
     /// How many clients it may have; `None` if any number.
     pub places: Option<Places>,
+    /// What it takes from others; none if nothing.
+    pub imports: Option<Arc<Imports>>,
+    /// What it offers to others.
+    pub exports: Exports,
 }
 
 impl Accounts {
@@ -59,5 +81,17 @@ impl Accounts {
     #[must_use]
     pub fn places(&self, id: AccountId) -> Option<&Places> {
         self.get(id)?.places.as_ref()
+    }
+
+    /// What account `id` takes from others.
+    #[must_use]
+    pub fn imports(&self, id: AccountId) -> Option<&Arc<Imports>> {
+        self.get(id)?.imports.as_ref()
+    }
+
+    /// The same, service by service.
+    #[must_use]
+    pub fn services(&self, id: AccountId) -> &[ServiceImport] {
+        self.imports(id).map_or(&[], |imports| &imports.services)
     }
 }

@@ -2,12 +2,14 @@
 
 use smallvec::SmallVec;
 
+use crate::clock::Now;
 use crate::engine::Exchange;
 use crate::ids::{ConnId, ShardId};
 use crate::interest::MatchSet;
 use crate::mesh::frame::encode_group;
 use crate::mesh::{Frame, GroupNames, MessageFrame};
 
+use super::answers::{Lead, is_answer};
 use super::{Memo, Reach};
 
 /// How often a message for a queue group is sent on before it is given up. Each time, the members
@@ -25,9 +27,13 @@ pub enum Answer {
 
 impl Exchange {
     /// Carries out one frame from shard `from`. `memo` remembers the last subject from there.
-    pub fn arrive(&mut self, memo: &mut Memo, frame: &Frame<'_>) -> Answer {
+    pub fn arrive(&mut self, now: Now, memo: &mut Memo, frame: &Frame<'_>) -> Answer {
         match frame {
-            Frame::Message(message) => self.arrive_message(memo, message),
+            Frame::Message(message) => self.arrive_message(now, memo, message),
+            Frame::NoResponders { reply, .. } if is_answer(reply) => {
+                self.unanswered(reply);
+                Answer::None
+            }
             Frame::NoResponders { conn, reply, subject } => {
                 if let Some(account) = self.account_of(*conn) {
                     self.no_responders(*conn, account, reply, subject);
@@ -38,15 +44,21 @@ impl Exchange {
         }
     }
 
-    fn arrive_message(&mut self, memo: &mut Memo, frame: &MessageFrame<'_>) -> Answer {
+    fn arrive_message(&mut self, now: Now, memo: &mut Memo, frame: &MessageFrame<'_>) -> Answer {
         let (message, origin) = (&frame.message, frame.origin);
         let set = memo.look_up(&mut self.interest, message.account, message.subject);
         // A message that comes back to its publisher's shard is still the publisher's own.
         let home = origin.shard == self.peers.me();
         let publisher = home.then(|| origin.conn.slot());
         let mut reach = Reach::default();
+        if origin.hops == 0
+            && is_answer(message.subject)
+            && let Lead::Here(token) = self.answers.lead(message.account, message.subject)
+        {
+            reach = self.answer(now, token, message, publisher);
+        }
         if frame.plain {
-            reach = self.fan_out().to_all(&set.plain, memo.head(), message, publisher);
+            reach.merge(self.fan_out().to_all(&set.plain, memo.head(), message, publisher));
         }
         let mut homeless: SmallVec<[(&[u8], ShardId); 2]> = SmallVec::new();
         for name in frame.groups {

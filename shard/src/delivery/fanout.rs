@@ -1,6 +1,7 @@
 //! Fan-out: one message into the outboxes of this shard's own receivers.
 
-use crate::engine::Subscriptions;
+use crate::authorize::may_deliver;
+use crate::engine::{Subscription, Subscriptions};
 use crate::ids::SubId;
 use crate::interest::LocalTarget;
 use crate::wire::encode;
@@ -50,6 +51,8 @@ pub struct Fanout<'a> {
     pub expired: &'a mut Vec<SubId>,
     /// Holds the form of a message with headers for receivers that take none.
     pub scratch: &'a mut Vec<u8>,
+    /// Holds the head of a message as another account knows it.
+    pub renamed: &'a mut Vec<u8>,
 }
 
 impl Fanout<'_> {
@@ -110,6 +113,23 @@ impl Fanout<'_> {
         let Some(subscription) = self.subscriptions.get_mut(target.sub) else {
             return Delivered::No;
         };
+        if subscription.kin.is_some() && subscription.is_shadow() {
+            return self.deliver_across(target, message, publisher);
+        }
+        self.deliver_own(target, head, message, publisher)
+    }
+
+    #[inline]
+    fn deliver_own(
+        &mut self,
+        target: LocalTarget,
+        head: &[u8],
+        message: &Message<'_>,
+        publisher: Option<u32>,
+    ) -> Delivered {
+        let Some(subscription) = self.subscriptions.get_mut(target.sub) else {
+            return Delivered::No;
+        };
         if subscription.max != 0 && subscription.delivered >= subscription.max {
             return Delivered::No;
         }
@@ -129,6 +149,42 @@ impl Fanout<'_> {
                 self.expired.push(target.sub);
             }
         }
+        delivered
+    }
+
+    /// Delivers to a subscription of another account, as it knows the subject. It counts as one
+    /// that the subscription itself got.
+    #[cold]
+    fn deliver_across(
+        &mut self,
+        target: LocalTarget,
+        message: &Message<'_>,
+        publisher: Option<u32>,
+    ) -> Delivered {
+        let shadow = self.subscriptions.get(target.sub).and_then(Subscription::shadow);
+        let Some((shadow, import)) = shadow
+            .filter(|_| !message.imported)
+            .and_then(|shadow| Some((shadow, shadow.import()?)))
+        else {
+            return Delivered::No;
+        };
+        let mut head = std::mem::take(self.renamed);
+        head.clear();
+        head.extend_from_slice(b"MSG ");
+        import.rename(message.subject, &mut head);
+        head.push(b' ');
+        let own = LocalTarget { sub: shadow.of, ..target };
+        // The rules of its holder are about what it is given, not about what that is elsewhere.
+        let subject = head.get(b"MSG ".len()..head.len() - 1).unwrap_or_default();
+        let allowed = self
+            .subscriptions
+            .get(shadow.of)
+            .is_some_and(|own| may_deliver(own.guard.as_deref(), subject, own.queue.as_deref()));
+        let delivered = match allowed {
+            true => self.deliver_own(own, &head, message, publisher),
+            false => Delivered::No,
+        };
+        *self.renamed = head;
         delivered
     }
 }

@@ -12,6 +12,8 @@ use crate::ids::AccountId;
 pub struct Message<'a> {
     /// The subject space it was published in.
     pub account: AccountId,
+    /// It came as a request or as an answer from another account: streams do not take it further.
+    pub imported: bool,
     /// Where it was published.
     pub subject: &'a [u8],
     /// Where answers go; empty if none are wanted.

@@ -11,14 +11,20 @@
 //! | one frame for each other shard that is to have it | [`publish`] |
 //! | nobody at all: 503 to the requester | [`publish`] |
 //! | on the other shard: the same again, with the choice of groups made | [`arrival`] |
+//! | into other accounts, and back with the answer | [`crossing`], [`answers`], [`identity`] |
 
+pub mod answers;
 pub mod arrival;
+pub mod crossing;
 pub mod fanout;
+pub mod identity;
 pub mod memo;
 mod message;
 pub mod outlets;
 pub mod publish;
 
+pub use answers::Answers;
+pub use crossing::Crossings;
 pub use fanout::{Fanout, Reach};
 pub use memo::Memo;
 pub use message::Message;

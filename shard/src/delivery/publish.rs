@@ -10,7 +10,7 @@ use crate::interest::{GroupMatch, MatchSet, Pick};
 use crate::mesh::{MessageFrame, Origin};
 use crate::wire::{encode, headers};
 
-use super::{Fanout, Memo, Message, Reach};
+use super::{Fanout, Memo, Message, Reach, answers};
 
 /// Whose message it is.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,10 @@ pub struct Publisher<'a> {
     pub no_responders: bool,
     /// Other shards that said lately that all its receivers there have fallen behind.
     pub behind: &'a [ShardId],
+    /// The message goes nowhere else.
+    pub alone: bool,
+    /// It is an answer to a request that came from another account, by this shard.
+    pub answers: Option<ShardId>,
 }
 
 /// Queue groups for which another shard was picked: that shard, and the group's index.
@@ -48,10 +52,29 @@ impl Exchange {
         Ok(set)
     }
 
+    /// Delivers a message to everybody in `set`, and says so if that is nobody. `already` is what
+    /// it has reached before.
+    #[inline]
+    pub fn publish(
+        &mut self,
+        set: &MatchSet,
+        head: &[u8],
+        message: &Message<'_>,
+        publisher: Publisher<'_>,
+        already: Reach,
+    ) -> Reach {
+        let mut reach = self.deliver(set, head, message, publisher);
+        reach.merge(already);
+        if !reach.any() && publisher.no_responders {
+            self.no_responders(publisher.conn, message.account, message.reply, message.subject);
+        }
+        reach
+    }
+
     /// Delivers a message to everybody in `set`. `head` is `MSG <subject> `. Returns how far it
     /// reached on this shard, or the other shards it went to.
     #[inline]
-    pub fn publish(
+    pub(super) fn deliver(
         &mut self,
         set: &MatchSet,
         head: &[u8],
@@ -60,10 +83,7 @@ impl Exchange {
     ) -> Reach {
         let slot = Some(publisher.conn.slot());
         let mut reach = self.fan_out().to_all(&set.plain, head, message, slot);
-        if set.remote.is_empty() && set.groups.is_empty() {
-            if !reach.any() && publisher.no_responders {
-                self.no_responders(publisher.conn, message.account, message.reply, message.subject);
-            }
+        if set.remote.is_empty() && set.groups.is_empty() && publisher.answers.is_none() {
             return reach;
         }
         let mut elsewhere = Elsewhere::new();
@@ -75,9 +95,6 @@ impl Exchange {
             }
         }
         reach.merge(self.send_out(set, &elsewhere, message, publisher, reach));
-        if !reach.any() && publisher.no_responders {
-            self.no_responders(publisher.conn, message.account, message.reply, message.subject);
-        }
         reach
     }
 
@@ -113,7 +130,7 @@ impl Exchange {
     ) -> Reach {
         let mut shards: SmallVec<[(ShardId, bool); 8]> =
             set.remote.iter().map(|shard| (*shard, true)).collect();
-        for (picked, _) in elsewhere {
+        for picked in elsewhere.iter().map(|(shard, _)| shard).chain(&publisher.answers) {
             if !shards.iter().any(|(shard, _)| shard == picked) {
                 shards.push((*picked, false));
             }
@@ -121,7 +138,7 @@ impl Exchange {
         let origin = Origin {
             shard: self.peers.me(),
             conn: publisher.conn,
-            sole: shards.len() == 1 && !reach.any(),
+            sole: shards.len() == 1 && !reach.any() && publisher.alone,
             no_responders: publisher.no_responders,
             hops: 0,
         };
@@ -147,6 +164,7 @@ impl Exchange {
             subscriptions: &mut self.subscriptions,
             expired: &mut self.expired,
             scratch: &mut self.scratch,
+            renamed: &mut self.renamed,
         }
     }
 
@@ -160,6 +178,9 @@ impl Exchange {
     ) {
         if reply.is_empty() {
             return;
+        }
+        if answers::is_answer(reply) {
+            return self.unanswered(reply);
         }
         let set = self.interest.matches(account, reply);
         let Some(target) = set.plain.iter().find(|target| target.conn == conn.slot()) else {

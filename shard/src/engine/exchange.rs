@@ -5,12 +5,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ahash::RandomState;
 
 use crate::authorize::Guard;
 use crate::clock::Now;
-use crate::delivery::Outlets;
+use crate::delivery::{Answers, Outlets};
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{AccountId, ConnId, ShardId, SubId};
@@ -21,10 +22,16 @@ use crate::session::{ClientSession, Trial};
 use super::history::ClosedView;
 use super::peers::Peers;
 use super::stats::Stats;
-use super::subscriptions::{Subscription, Subscriptions};
+use super::subscriptions::{Kin, Shadow, Subscription, Subscriptions};
 use super::tally::Tallies;
-use super::timers::Timers;
+use super::timers::{TimerKind, Timers};
 use super::view::Sighting;
+
+/// Requests that waited too long are looked for at most this often.
+const ANSWERS_LOOK: Duration = Duration::from_millis(100);
+
+/// What is due for no connection bears this.
+const NOBODY: ConnId = ConnId::new(u32::MAX, u32::MAX);
 
 /// Everything of a shard but its sessions.
 pub struct Exchange {
@@ -56,8 +63,18 @@ pub struct Exchange {
     pub(crate) trials_open: usize,
     /// Subscriptions that have had all they asked for.
     pub(crate) expired: Vec<SubId>,
+    /// Requests to other accounts that wait for answers.
+    pub answers: Answers,
+    /// A timer that will look at them is armed.
+    answers_watched: bool,
+    /// Time since 1970 when the clock began.
+    pub(crate) wall: Duration,
     /// Holds one message in another form while it is delivered.
     pub(crate) scratch: Vec<u8>,
+    /// The same for its head, and for an answer.
+    pub(crate) renamed: Vec<u8>,
+    pub(crate) answer_head: Vec<u8>,
+    pub(crate) answer_tail: Vec<u8>,
     /// The remote publisher that was last reported as having only receivers that fell behind.
     pub(crate) last_stalled: Option<(ShardId, ConnId)>,
     /// Sessions wait for the control lanes: whoever else wants to change interest waits behind
@@ -73,6 +90,8 @@ impl Exchange {
     pub fn new(options: Arc<Options>, peers: Peers, now: Now, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let hasher = RandomState::with_seeds(rng.u64(..), rng.u64(..), rng.u64(..), rng.u64(..));
+        let tokens = RandomState::with_seeds(rng.u64(..), rng.u64(..), rng.u64(..), rng.u64(..));
+        let answers = Answers::new(&options.info.server_id, peers.me(), peers.shards(), tokens);
         Self {
             interest: Interest::new(peers.me(), rng.u64(..)),
             subscriptions: Subscriptions::default(),
@@ -91,7 +110,13 @@ impl Exchange {
             trials: VecDeque::new(),
             trials_open: 0,
             expired: Vec::new(),
+            answers,
+            answers_watched: false,
+            wall: Duration::ZERO,
             scratch: Vec::new(),
+            renamed: Vec::new(),
+            answer_head: Vec::new(),
+            answer_tail: Vec::new(),
             last_stalled: None,
             control_is_kept: false,
             accounts: Vec::new(),
@@ -104,8 +129,60 @@ impl Exchange {
         !self.control_is_kept && self.peers.can_broadcast()
     }
 
-    /// Adds a subscription of this shard, and tells the others.
+    /// The same for a subscription to `pattern` in `account`: it may have shadows, each of which is
+    /// told too.
+    pub fn may_subscribe(&mut self, account: AccountId, pattern: &[u8]) -> bool {
+        let Some(imports) = self.options.accounts.imports(account) else { return true };
+        let streams = imports.streams.iter();
+        let shadows = streams.filter(|stream| stream.shadow(pattern).is_some()).count();
+        self.peers.can_broadcast_all(1 + shadows)
+    }
+
+    /// Adds a subscription of this shard with its shadows in other accounts, and tells the others.
     pub fn subscribe(&mut self, subscription: Subscription) -> SubId {
+        let sub = self.insert(subscription);
+        self.cast_shadows(sub);
+        sub
+    }
+
+    /// Gives a subscription the shadows that it has by the terms of its account; those it had are
+    /// gone.
+    pub(crate) fn cast_shadows(&mut self, sub: SubId) {
+        let Some(own) = self.subscriptions.get(sub) else { return };
+        let old: Vec<SubId> = own.shadows().to_vec();
+        let accounts = Arc::clone(&self.options.accounts);
+        let imports = accounts.imports(own.account).filter(|it| !it.streams.is_empty());
+        let mut shadows = Vec::new();
+        for (place, stream) in imports.iter().flat_map(|it| it.streams.iter().enumerate()) {
+            let Some(own) = self.subscriptions.get(sub) else { break };
+            let (Some(pattern), Some(imports)) = (stream.shadow(&own.pattern), imports) else {
+                continue;
+            };
+            let shadow = Shadow { of: sub, imports: Arc::clone(imports), place };
+            let shadow = Subscription {
+                conn: own.conn,
+                sid: own.sid.clone(),
+                delivered: 0,
+                max: 0,
+                account: stream.account,
+                pattern: pattern.into(),
+                queue: own.queue.clone(),
+                guard: None,
+                kin: Some(Box::new(Kin::Shadow(shadow))),
+            };
+            shadows.push(self.insert(shadow));
+        }
+        // The new ones first: interest in a pattern that stays does not end in between.
+        for shadow in old {
+            self.take_out(shadow);
+        }
+        if let Some(own) = self.subscriptions.get_mut(sub) {
+            let any = !shadows.is_empty();
+            own.kin = any.then(|| Box::new(Kin::Shadows(shadows.into())));
+        }
+    }
+
+    fn insert(&mut self, subscription: Subscription) -> SubId {
         let sub = self.subscriptions.insert(subscription);
         self.register(sub);
         sub
@@ -137,8 +214,38 @@ impl Exchange {
         }
     }
 
-    /// Ends a subscription of this shard, and tells the others.
+    /// Ends a subscription of this shard and its shadows, and tells the others.
     pub fn unsubscribe(&mut self, id: SubId) {
+        let kin = self.subscriptions.get_mut(id).and_then(|own| own.kin.take());
+        if let Some(Kin::Shadows(shadows)) = kin.as_deref() {
+            for shadow in shadows {
+                self.take_out(*shadow);
+            }
+        }
+        self.take_out(id);
+    }
+
+    /// Sees to it that requests to other accounts do not wait for ever.
+    pub(crate) fn arm_answers(&mut self, now: Now) {
+        if self.answers_watched {
+            return;
+        }
+        if let Some(due) = self.answers.next_due() {
+            // Not for each of them: they may be many, and answered soon.
+            let due = due.max(now.after(ANSWERS_LOOK));
+            self.timers.arm(due, NOBODY, TimerKind::Answers);
+            self.answers_watched = true;
+        }
+    }
+
+    /// Forgets requests to other accounts that have waited too long.
+    pub(crate) fn expire_answers(&mut self, now: Now) {
+        self.answers_watched = false;
+        self.answers.expire(now);
+        self.arm_answers(now);
+    }
+
+    fn take_out(&mut self, id: SubId) {
         let Some(subscription) = self.subscriptions.get(id) else { return };
         let target = LocalTarget { conn: subscription.conn.slot(), sub: id };
         let delta = self.interest.remove(

@@ -76,6 +76,19 @@ impl Peers {
         self.removals.is_empty() && self.control_has_room()
     }
 
+    /// Whether so many changes can be told together; as many as lanes hold, if they hold fewer.
+    pub fn can_broadcast_all(&mut self, changes: usize) -> bool {
+        let lanes = self.endpoint.to.iter_mut().flatten();
+        self.removals.is_empty()
+            && lanes.filter_map(|lane| (!lane.control.has_room(changes)).then_some(())).count() == 0
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.endpoint.to.len()
+    }
+
     /// Every lane is asked, not only up to the first full one: asking is how a lane learns to wake
     /// us.
     fn control_has_room(&mut self) -> bool {

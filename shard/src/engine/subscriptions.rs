@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::account::{Imports, StreamImport};
 use crate::authorize::Guard;
 use crate::ids::{AccountId, ConnId, SubId};
 use crate::interest::Want;
@@ -27,9 +28,63 @@ pub struct Subscription {
     pub queue: Option<Arc<[u8]>>,
     /// What it is not given although it matches.
     pub guard: Option<Arc<Guard>>,
+    /// What it has in other accounts, or is there itself.
+    pub kin: Option<Box<Kin>>,
+}
+
+/// Subscriptions that belong together.
+#[derive(Clone, Debug)]
+pub enum Kin {
+    /// These are its shadows in accounts that its own takes streams from.
+    Shadows(Box<[SubId]>),
+    /// It is a shadow.
+    Shadow(Shadow),
+}
+
+/// A subscription of another account that stands for one.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    /// The subscription itself.
+    pub of: SubId,
+    /// What its account takes from others, and which of the streams this is.
+    pub imports: Arc<Imports>,
+    /// See there.
+    pub place: usize,
+}
+
+impl Shadow {
+    /// The stream it is of.
+    #[must_use]
+    pub fn import(&self) -> Option<&StreamImport> {
+        self.imports.streams.get(self.place)
+    }
 }
 
 impl Subscription {
+    /// What it stands for, if it is a shadow.
+    #[must_use]
+    pub fn shadow(&self) -> Option<&Shadow> {
+        match self.kin.as_deref() {
+            Some(Kin::Shadow(shadow)) => Some(shadow),
+            _ => None,
+        }
+    }
+
+    /// Whether it stands for one of another account.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.shadow().is_some()
+    }
+
+    /// Its shadows.
+    #[must_use]
+    pub fn shadows(&self) -> &[SubId] {
+        match self.kin.as_deref() {
+            Some(Kin::Shadows(shadows)) => shadows,
+            _ => &[],
+        }
+    }
+
     /// What the holder calls it.
     #[must_use]
     pub fn sid(&self) -> &[u8] {

@@ -33,6 +33,8 @@ pub enum TimerKind {
     Expiry,
     /// A closing connection has had its time.
     Close,
+    /// Requests to other accounts may have waited too long; of no connection.
+    Answers,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The one place that reads the clock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Now;
 
@@ -15,6 +15,13 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         Self { beginning: Instant::now() }
+    }
+
+    /// The time since 1970 when it began, as the clock on the wall has it now.
+    #[must_use]
+    pub fn wall(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(self.beginning.elapsed())
     }
 
     /// What it shows.

@@ -161,7 +161,8 @@ struct World {
 fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
     let me = seed.endpoint.me;
     let entropy = fastrand::u64(..);
-    let shard = Shard::new(world.options, seed.endpoint, world.clock.now(), entropy);
+    let mut shard = Shard::new(world.options, seed.endpoint, world.clock.now(), entropy);
+    shard.set_wall(world.clock.wall());
     let parts = Parts {
         me,
         shard,

@@ -36,9 +36,10 @@ pub(super) fn control_lane<C: Send>(capacity: usize) -> (ControlSender<C>, Contr
 }
 
 impl<C: Send> ControlSender<C> {
-    /// Whether `frames` more can be pushed. If not, the lane remembers the wish, and
-    /// [`Self::unblocked`] tells when it can be granted.
+    /// Whether `frames` more can be pushed, or as many as the lane holds. If not, the lane
+    /// remembers the wish, and [`Self::unblocked`] tells when it can be granted.
     pub fn has_room(&mut self, frames: usize) -> bool {
+        let frames = frames.min(self.ring.capacity());
         let room = self.ring.free() >= frames;
         self.wanted = if room { 0 } else { frames };
         room

@@ -119,6 +119,7 @@ const KIND_STALLED: u8 = 2;
 const FLAG_PLAIN: u8 = 1;
 const FLAG_SOLE: u8 = 2;
 const FLAG_NO_RESPONDERS: u8 = 4;
+const FLAG_IMPORTED: u8 = 8;
 
 /// The head of every kind of frame, in the order of its bytes; what a kind does not need is zero.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -206,6 +207,7 @@ where
         flag(self.plain, FLAG_PLAIN)
             | flag(self.origin.sole, FLAG_SOLE)
             | flag(self.origin.no_responders, FLAG_NO_RESPONDERS)
+            | flag(self.message.imported, FLAG_IMPORTED)
     }
 }
 
@@ -215,7 +217,7 @@ pub fn encode_message<'g, G>(frame: &MessageFrame<'_, G>, out: &mut Vec<u8>)
 where
     G: IntoIterator<Item = &'g [u8]> + Clone,
 {
-    let Message { account, subject, reply, header_len, payload, tail } = frame.message;
+    let Message { account, subject, reply, header_len, payload, tail, .. } = frame.message;
     debug_assert!(tail.starts_with(reply), "the tail begins with the reply");
     debug_assert!(
         tail.strip_suffix(b"\r\n").is_some_and(|tail| tail.ends_with(payload)),
@@ -338,6 +340,7 @@ pub(super) fn split_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
             let payload = tail.get(end.checked_sub(head.payload as usize)?..end)?;
             let message = Message {
                 account: AccountId::new(head.account),
+                imported: flags & FLAG_IMPORTED != 0,
                 subject,
                 reply: tail.get(..head.reply as usize)?,
                 header_len: head.header as usize,

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use ahash::RandomState;
 use smallvec::SmallVec;
 
+use crate::account::Imports;
 use crate::clock::Now;
-use crate::delivery::{Memo, Reach};
+use crate::delivery::{Crossings, Memo, Reach};
 use crate::engine::Exchange;
 use crate::error::{CloseReason, Violation};
 use crate::event::{ClientLabel, Event, What};
@@ -97,6 +98,9 @@ pub struct ClientSession {
     pub(super) mapped: Mapped,
     /// The rules of its client allow publishing to the subject that `memo` remembers.
     pub(super) memo_allowed: bool,
+    /// What its account takes from others, if anything, and where its last subject led.
+    pub(super) imports: Option<Arc<Imports>>,
+    pub(super) crossings: Crossings,
     pub(super) keepalive: Keepalive,
     pub(super) label: Arc<ClientLabel>,
     pub(super) in_msgs: u64,
@@ -184,6 +188,8 @@ impl ClientSession {
             mappings: exchange.options.accounts.mappings(AccountId::GLOBAL).cloned(),
             mapped: Mapped::default(),
             memo_allowed: false,
+            imports: exchange.options.accounts.imports(AccountId::GLOBAL).cloned(),
+            crossings: Crossings::default(),
             keepalive: Keepalive::new(now),
             label: Arc::new(label),
             in_msgs: 0,

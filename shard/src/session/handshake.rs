@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::account::Imports;
 use crate::clock::Now;
 use crate::engine::{Exchange, Sighting, TimerKind};
 use crate::error::{CloseReason, Quoted, Violation};
@@ -227,9 +228,22 @@ impl ClientSession {
     }
 
     /// What holds in its account, from now on.
-    fn take_terms(&mut self, exchange: &Exchange) {
-        self.mappings = exchange.options.accounts.mappings(self.grant.account).cloned();
+    fn take_terms(&mut self, exchange: &mut Exchange) {
+        let accounts = &exchange.options.accounts;
+        self.mappings = accounts.mappings(self.grant.account).cloned();
         self.mapped.forget();
+        let imports = accounts.imports(self.grant.account).cloned();
+        let streams = |imports: &Option<Arc<Imports>>| {
+            imports.as_ref().map_or_else(Vec::new, |imports| imports.streams.clone())
+        };
+        let others = streams(&self.imports) != streams(&imports);
+        self.imports = imports;
+        self.crossings.forget();
+        if others {
+            for id in self.subscriptions.values() {
+                exchange.cast_shadows(*id);
+            }
+        }
     }
 
     /// Who it says it is, in the words of the reference.

@@ -21,6 +21,7 @@ impl ClientSession {
         session.internal = true;
         // What clients publish is mapped; the server means what it says.
         session.mappings = None;
+        session.imports = None;
         session.grant = grant;
         session.phase = Phase::Connected;
         session.connect.verbose = false;

@@ -1,10 +1,16 @@
 //! PUB and HPUB: limits and reserved names, then delivery.
 
+use std::sync::Arc;
+
 use crate::clock::Now;
-use crate::delivery::Message;
+use crate::delivery::answers::{Lead, is_answer};
+use crate::delivery::crossing::Requester;
+use crate::delivery::identity::Identity;
 use crate::delivery::publish::Publisher;
+use crate::delivery::{Message, Reach};
 use crate::engine::Exchange;
 use crate::error::Violation;
+use crate::ids::ShardId;
 use crate::subject;
 use crate::wire::client::Publish;
 use crate::wire::encode;
@@ -75,18 +81,25 @@ impl ClientSession {
         if standing == Standing::Denied {
             return self.refuse_publish(exchange, publish, impossible);
         }
-        if (is_special(publish.subject) || is_special(publish.reply))
-            && let Some(flow) = self.special(exchange, now, publish, impossible)
-        {
-            if standing == Standing::Answering {
-                self.spend(exchange, publish.subject);
+        let account = self.grant.account;
+        let mut lead = Lead::Nowhere;
+        if is_special(publish.subject) || is_special(publish.reply) {
+            match self.special(exchange, now, publish, impossible) {
+                Ok(found) => lead = found,
+                Err(flow) => return self.treated(exchange, standing, publish.subject, flow),
             }
-            return flow;
         }
-        let set = match exchange.route(&mut self.memo, self.grant.account, publish.subject) {
+        let set = match exchange.route(&mut self.memo, account, publish.subject) {
             Ok(set) => set,
-            Err(full) => return Flow::Retry(Halt::Lane(full)),
+            Err(full) => return self.wait_for(full, standing),
         };
+        let mut leads = lead != Lead::Nowhere;
+        if let Some(imports) = &self.imports {
+            match exchange.route_across(&mut self.crossings, imports, account, publish.subject) {
+                Ok(any) => leads |= any,
+                Err(full) => return self.wait_for(full, standing),
+            }
+        }
         if standing != Standing::Free {
             self.published(exchange, standing, publish.subject);
         }
@@ -95,7 +108,7 @@ impl ClientSession {
         if self.connect.verbose {
             self.tell(exchange, encode::OK);
         }
-        if set.is_empty() && !self.connect.no_responders {
+        if set.is_empty() && !leads && !self.connect.no_responders {
             return Flow::Next;
         }
         let rewritten;
@@ -109,24 +122,48 @@ impl ClientSession {
             }
         };
         let message = Message {
-            account: self.grant.account,
+            account,
+            imported: false,
             subject: publish.subject,
             reply: publish.reply,
             header_len: publish.header_len,
             payload: publish.payload,
             tail,
         };
-        let publisher = Publisher {
-            conn: self.conn,
-            no_responders: self.connect.no_responders,
-            behind: &self.behind,
-        };
         let expired = exchange.expired.len();
-        self.reach.merge(exchange.publish(&set, self.memo.head(), &message, publisher));
+        let mut already = Reach::default();
+        if leads {
+            already = self.publish_beyond(exchange, now, &message, lead, set.is_empty());
+        }
+        let publisher =
+            Publisher { answers: lead.elsewhere(), alone: !already.any(), ..self.publisher() };
+        let reach = exchange.publish(&set, self.memo.head(), &message, publisher, already);
+        self.reach.merge(reach);
         if exchange.expired.len() > expired {
             self.expire_own(exchange, expired);
         }
         Flow::Next
+    }
+
+    /// A publish that was no ordinary one is done, unless it waits.
+    fn treated(
+        &self,
+        exchange: &mut Exchange,
+        standing: Standing,
+        subject: &[u8],
+        flow: Flow,
+    ) -> Flow {
+        if standing == Standing::Answering && !matches!(flow, Flow::Retry(_)) {
+            self.spend(exchange, subject);
+        }
+        flow
+    }
+
+    /// The memo has the subject already, so the verdict has to be on that.
+    #[cold]
+    fn wait_for(&mut self, full: ShardId, standing: Standing) -> Flow {
+        self.memo_allowed = standing == Standing::Allowed;
+        Flow::Retry(Halt::Lane(full))
     }
 
     #[cold]
@@ -141,7 +178,56 @@ impl ClientSession {
         self.violated(exchange, Violation::PublishTo(publish.subject.into()))
     }
 
-    /// Requests to the server, and names that only the server itself may use.
+    /// Publishes in other accounts: a request to their services, or an answer that is awaited here.
+    #[inline(never)]
+    fn publish_beyond(
+        &mut self,
+        exchange: &mut Exchange,
+        now: Now,
+        message: &Message<'_>,
+        lead: Lead,
+        alone: bool,
+    ) -> Reach {
+        let mut reach = Reach::default();
+        if let Lead::Here(token) = lead {
+            reach = exchange.answer(now, token, message, Some(self.conn.slot()));
+        }
+        if self.imports.is_some() {
+            let mut crossings = std::mem::take(&mut self.crossings);
+            let round_trip = self.round_trip().unwrap_or_default();
+            if crossings.is_stale(round_trip) {
+                let options = Arc::clone(&exchange.options);
+                let identity = Identity {
+                    account: &self.grant.account_name,
+                    user: self.grant.user.as_deref(),
+                    client: self.peer.client,
+                    address: self.peer.address,
+                    connect: &self.connect,
+                    start: exchange.wall + self.start.since(Now::ZERO),
+                    round_trip,
+                    server: &options.info.server_name,
+                };
+                crossings.tell(&options.accounts, &identity);
+            }
+            let requester = Requester { publisher: self.publisher(), alone };
+            reach.merge(exchange.cross(now, &mut crossings, message, &requester));
+            self.crossings = crossings;
+        }
+        reach
+    }
+
+    fn publisher(&self) -> Publisher<'_> {
+        Publisher {
+            conn: self.conn,
+            no_responders: self.connect.no_responders,
+            behind: &self.behind,
+            alone: true,
+            answers: None,
+        }
+    }
+
+    /// Requests to the server, names that only the server itself may use, and answers to requests
+    /// of other accounts: says where those lead.
     #[inline(never)]
     fn special(
         &mut self,
@@ -149,26 +235,32 @@ impl ClientSession {
         now: Now,
         publish: &Publish<'_>,
         impossible: bool,
-    ) -> Option<Flow> {
-        if self.internal {
-            return None;
-        }
-        let violation = if subject::is_reserved_publish(publish.subject) {
-            Violation::PublishTo(publish.subject.into())
+    ) -> Result<Lead, Flow> {
+        let violation = if self.internal {
+            None
+        } else if subject::is_reserved_publish(publish.subject) {
+            Some(Violation::PublishTo(publish.subject.into()))
         } else if subject::is_reserved_reply(publish.reply) {
-            Violation::ReplyOf(publish.reply.into())
+            Some(Violation::ReplyOf(publish.reply.into()))
         } else if self.asks(exchange, now, publish) {
             self.count(exchange, publish);
             if self.connect.verbose {
                 self.tell(exchange, encode::OK);
             }
-            return Some(Flow::Next);
+            return Err(Flow::Next);
         } else {
-            return None;
+            None
         };
-        self.count(exchange, publish);
-        self.warn_if(exchange, impossible);
-        Some(self.violated(exchange, violation))
+        if let Some(violation) = violation {
+            self.count(exchange, publish);
+            self.warn_if(exchange, impossible);
+            return Err(self.violated(exchange, violation));
+        }
+        if !is_answer(publish.subject) {
+            return Ok(Lead::Nowhere);
+        }
+        let lead = exchange.route_answer(self.grant.account, publish.subject);
+        lead.map_err(|full| Flow::Retry(Halt::Lane(full)))
     }
 
     /// Pedantic clients are told about subjects that no subscription can match. Nothing else

@@ -50,6 +50,9 @@ impl ClientSession {
             if !subject::is_valid_pattern(pattern) {
                 return self.violated(exchange, Violation::InvalidSubject);
             }
+            if !exchange.may_subscribe(self.grant.account, pattern) {
+                return Flow::Retry(Halt::Control);
+            }
             self.register(exchange, Want { queue, guard: guard.as_ref() }, pattern, sid);
         }
         if self.connect.verbose {
@@ -70,6 +73,7 @@ impl ClientSession {
             pattern: Arc::from(pattern),
             queue: want.queue.map(Arc::from),
             guard: want.guard.cloned(),
+            kin: None,
         });
         self.subscriptions.insert(Sid::from_slice(sid), id);
         self.changes += 1;

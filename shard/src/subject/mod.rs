@@ -6,6 +6,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `tokens.rs`, `pattern.rs` | tokens, and which subjects a pattern matches |
+//! | `overlap.rs` | patterns against patterns |
 //! | [`transform`] | one subject made from another |
 //! | [`mapping`] | what operators put in the place of subjects that clients publish to |
 //!
@@ -17,10 +18,13 @@ pub mod mapping;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod naive;
+mod overlap;
 mod pattern;
 mod tokens;
 pub mod transform;
 
+pub(crate) use overlap::narrowed;
+pub use overlap::{collide, is_subset};
 pub use pattern::{is_literal, is_valid_literal, is_valid_pattern, matches};
 pub use tokens::{Token, Tokens, has_empty_token, token_count, tokens};
 

@@ -27,6 +27,13 @@ pub fn decimal(out: &mut Vec<u8>, number: usize) {
 /// `payload` begins with `header_len` bytes of headers.
 pub fn tail(out: &mut Vec<u8>, reply: &[u8], header_len: usize, payload: &[u8]) {
     out.reserve(tail_len_max(reply, payload));
+    tail_head(out, reply, header_len, payload.len());
+    out.extend_from_slice(payload);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The part of [`tail`] before the payload.
+pub fn tail_head(out: &mut Vec<u8>, reply: &[u8], header_len: usize, payload_len: usize) {
     if !reply.is_empty() {
         out.extend_from_slice(reply);
         out.push(b' ');
@@ -35,9 +42,7 @@ pub fn tail(out: &mut Vec<u8>, reply: &[u8], header_len: usize, payload: &[u8]) 
         decimal(out, header_len);
         out.push(b' ');
     }
-    decimal(out, payload.len());
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(payload);
+    decimal(out, payload_len);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -7,6 +7,8 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memmem};
 
 const VERSION: &[u8] = b"NATS/1.0";
@@ -100,6 +102,22 @@ fn has_line_byte(line: &[u8]) -> bool {
     memchr::memchr2(b'\r', b'\n', line).is_some()
 }
 
+/// A header block without the lines of `name`, in whatever case it is written. Any reader of the
+/// block has to find nothing under that name: so it is looked for behind each LF, whether or not
+/// the block is well formed.
+#[must_use]
+pub fn without<'a>(block: &'a [u8], name: &[u8]) -> Cow<'a, [u8]> {
+    let lines = || block.split_inclusive(|byte| *byte == b'\n');
+    let is_named = |line: &&[u8]| {
+        let (before, _) = line.split_at(memchr(b':', line).unwrap_or(0));
+        before.trim_ascii().eq_ignore_ascii_case(name)
+    };
+    if !lines().any(|line| is_named(&line)) {
+        return Cow::Borrowed(block);
+    }
+    Cow::Owned(lines().filter(|line| !is_named(line)).flatten().copied().collect())
+}
+
 /// The header block that tells the sender of a request to `subject` that nobody was there.
 #[must_use]
 pub fn no_responders(subject: &[u8]) -> Vec<u8> {
@@ -155,6 +173,21 @@ mod tests {
         ];
         for block in cases {
             assert_eq!(Headers::read(block), None, "{}", block.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lines_of_a_name_are_taken_out() {
+        for (block, expected) in [
+            (&b"NATS/1.0\r\n\r\n"[..], &b"NATS/1.0\r\n\r\n"[..]),
+            (b"NATS/1.0\r\nX: 1\r\nY: X:\r\n\r\n", b"NATS/1.0\r\nY: X:\r\n\r\n"),
+            (b"NATS/1.0\r\nx : 1\r\n X:2\r\nXX: 3\r\n\r\n", b"NATS/1.0\r\nXX: 3\r\n\r\n"),
+            (b"NATS/1.0\r\nA: 1\nX: 2\r\n\r\n", b"NATS/1.0\r\nA: 1\n\r\n"),
+            (b"X: 1\r\n\r\n", b"\r\n"),
+            (b"X", b"X"),
+            (b"", b""),
+        ] {
+            assert_eq!(*without(block, b"X"), *expected, "{}", block.escape_ascii());
         }
     }
 

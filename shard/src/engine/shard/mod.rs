@@ -246,7 +246,7 @@ impl Shard {
         let mut frames = batch.frames(self.taken_done);
         for frame in frames.by_ref() {
             let Some(memo) = self.memos.get_mut(from.index()) else { continue };
-            match self.exchange.arrive(memo, &frame) {
+            match self.exchange.arrive(now, memo, &frame) {
                 Answer::None => {}
                 Answer::Behind(conn) => self.with_session(now, conn, |session, _| {
                     session.receivers_behind(now, from);
@@ -289,6 +289,7 @@ impl Shard {
                 }
                 Flow::Next
             }),
+            TimerKind::Answers => self.exchange.expire_answers(now),
             TimerKind::WriteDeadline => self.on_write_deadline(now, conn),
             TimerKind::Close => match self.seat(conn).map(|seat| seat.end) {
                 Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),

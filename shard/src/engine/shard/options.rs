@@ -31,6 +31,11 @@ impl Shard {
         }
     }
 
+    /// Time since 1970 when the clock began: what clients are told of time is said by that.
+    pub fn set_wall(&mut self, wall: std::time::Duration) {
+        self.exchange.wall = wall;
+    }
+
     /// So many connections are more than there may be: they are told so, and let go.
     pub fn on_surplus(&mut self, now: Now, count: usize) {
         for conn in self.open_connections().into_iter().take(count) {

@@ -8,6 +8,7 @@ mod options;
 mod permissions;
 mod places;
 mod proxied;
+mod sharing;
 mod standing;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -93,6 +93,7 @@ fn encode_owned(owned: &Owned, out: &mut Vec<u8>) {
                 account: AccountId::new(u32::from(origin.hops)),
                 subject,
                 reply,
+                imported: false,
                 header_len: header.as_ref().map_or(0, Vec::len),
                 payload: &tail[tail.len() - 2 - payload_len..tail.len() - 2],
                 tail: &tail,

@@ -22,6 +22,7 @@ fn message(tail: &[u8], payload_len: usize) -> MessageFrame<'_> {
             account: AccountId::GLOBAL,
             subject: b"orders.new",
             reply: b"",
+            imported: false,
             header_len: 0,
             payload: &tail[end - payload_len..end],
             tail,

@@ -123,13 +123,12 @@ pub(super) fn calls_any(token: &[u8]) -> bool {
     names.any(|name| arguments(token, name).is_some())
 }
 
-/// Whether a token is one wildcard of the source: what a way back can be made from.
-pub(super) fn is_place_holder(token: &[u8]) -> bool {
-    if matches!(token, [b'$', b'1'..=b'9', ..]) {
-        return true;
+/// Which wildcard of the source a token stands for: what a way back can be made from.
+pub(super) fn place_holder(token: &[u8]) -> Option<i64> {
+    match Call::read(token) {
+        Ok(Call::Wildcard(which)) if which > 0 => Some(which),
+        _ => None,
     }
-    let one = |text| matches!(&*split_arguments(text), [[_, ..]]);
-    arguments(token, WILDCARD).is_some_and(one)
 }
 
 /// What stands in the brackets of the first call of `name`: up to the last bracket that can close

@@ -25,7 +25,7 @@ use super::{is_valid_pattern, token_count};
 
 pub use error::{Reason, TransformError};
 
-use function::{Call, Cut, calls_any, is_place_holder, looks_like_function};
+use function::{Call, Cut, calls_any, looks_like_function, place_holder};
 
 /// The tokens of a subject, on the stack unless there are many.
 pub type SubjectTokens<'a> = SmallVec<[&'a [u8]; 16]>;
@@ -185,14 +185,25 @@ impl Transform {
     /// The way back, if there is one.
     #[must_use]
     pub fn reverse(&self) -> Option<Self> {
-        let mut holders = tokens(&self.destination).filter(|token| is_place_holder(token));
-        let back = join(tokens(&self.source).map(|token| match Token::of(token) {
-            Token::One => holders.next(),
-            _ => Some(token),
-        }))?;
-        let one = |token| if is_place_holder(token) { b"*" } else { token };
-        let source = join(tokens(&self.destination).map(|token| Some(one(token))))?;
-        Self::reversible(&source, &back).ok()
+        let named: SmallVec<[i64; 8]> =
+            tokens(&self.destination).filter_map(place_holder).collect();
+        let mut own = 0;
+        let mut back = Vec::new();
+        for (index, token) in tokens(&self.source).enumerate() {
+            if index > 0 {
+                back.push(b'.');
+            }
+            if Token::of(token) != Token::One {
+                back.extend_from_slice(token);
+                continue;
+            }
+            own += 1;
+            // The wildcard of the way back that stands where this one went.
+            let place = named.iter().position(|named| *named == own)?;
+            back.push(b'$');
+            number(u32::try_from(place + 1).ok()?, &mut back);
+        }
+        Self::reversible(&as_pattern(&self.destination), &back).ok()
     }
 }
 
@@ -220,12 +231,8 @@ pub fn as_destination(pattern: &[u8]) -> Vec<u8> {
 /// becomes `a.*.*`.
 #[must_use]
 pub fn as_pattern(destination: &[u8]) -> Vec<u8> {
-    let one = |token| if is_place_holder(token) { b"*" } else { token };
-    join(tokens(destination).map(|token| Some(one(token)))).unwrap_or_default()
-}
-
-fn join<'a>(tokens: impl Iterator<Item = Option<&'a [u8]>>) -> Option<Vec<u8>> {
-    Some(tokens.collect::<Option<Vec<&[u8]>>>()?.join(&b'.'))
+    let one = |token| if place_holder(token).is_some() { b"*" } else { token };
+    tokens(destination).map(one).collect::<Vec<&[u8]>>().join(&b'.')
 }
 
 /// What the tokens of a destination may refer to.

@@ -63,21 +63,23 @@ fn the_way_back() {
     for (source, destination, back) in [
         ("foo", "bar", Some(("bar", "foo"))),
         ("a.*.*", "b.$2.$1", Some(("b.*.*", "a.$2.$1"))),
-        ("a.*.*", "$2.x.{{wildcard(1)}}", Some(("*.x.*", "a.{{wildcard(1)}}.$2"))),
+        ("a.*.*", "$2.x.{{wildcard(1)}}", Some(("*.x.*", "a.$2.$1"))),
+        ("a.*.*.*", "b.$2.$3.$1", Some(("b.*.*.*", "a.$3.$1.$2"))),
+        ("a.*", "b.$1.$1", Some(("b.*.*", "a.$1"))),
         ("a.>", "b.>", Some(("b.>", "a.>"))),
         ("a.*", "b", None),
     ] {
         let transform = Transform::new(source.as_bytes(), destination.as_bytes()).unwrap();
         let expected = back.map(|(source, destination)| {
-            Transform::reversible(source.as_bytes(), destination.as_bytes()).unwrap()
+            Transform::new(source.as_bytes(), destination.as_bytes()).unwrap()
         });
-        // Names of wildcards in a way back stand in the order of the source.
-        let pair = |it: &Transform| (it.source().to_vec(), it.destination().to_vec());
-        assert_eq!(
-            transform.reverse().as_ref().map(pair).map(|pair| pair.0),
-            expected.as_ref().map(pair).map(|pair| pair.0),
-            "{source} {destination}"
-        );
+        let found = transform.reverse();
+        if destination == "b.$1.$1" {
+            // It would not lead back to the same again.
+            assert_eq!(found, None);
+            continue;
+        }
+        assert_eq!(found, expected, "{source} {destination}");
     }
 }
 
@@ -175,14 +177,15 @@ proptest! {
     #[test]
     fn there_and_back_again(
         source in "[ab*](\\.[ab*]){0,3}",
-        turn in any::<bool>(),
+        turn in 0_usize..4,
         words in prop::collection::vec("[a-c]{1,3}", 4),
     ) {
         let mut named: Vec<String> = (1..=source.matches('*').count())
             .map(|count| format!("${count}"))
             .collect();
-        if turn {
-            named.reverse();
+        if !named.is_empty() {
+            let turn = turn % named.len();
+            named.rotate_left(turn);
         }
         let destination = std::iter::once("to".to_owned()).chain(named).collect::<Vec<_>>();
         let there = Transform::reversible(source.as_bytes(), destination.join(".").as_bytes());
@@ -197,9 +200,6 @@ proptest! {
         let back = there.reverse().unwrap();
         let out = made(&there, subject.as_bytes());
         prop_assert!(naive::matches(back.source(), out.as_bytes()));
-        // Turned around, the wildcards of the way back are counted in another order.
-        if !turn {
-            prop_assert_eq!(made(&back, out.as_bytes()), subject);
-        }
+        prop_assert_eq!(made(&back, out.as_bytes()), subject);
     }
 }

@@ -17,7 +17,8 @@
 //! @a C+ text                       sends exactly this
 //! @a S: text                       expects a line (CR LF is added)
 //! @a S+ text                       expects exactly this
-//! @a S~ regex                      expects a line that matches as a whole
+//! @a S~ regex                      expects a line that matches as a whole; what the first group
+//!                                  captures stands for `<it>` in later `C` and `S` texts
 //! @a any: text | text              expects one of these lines
 //! @a all: text | text              expects all of these lines, in any order
 //! @a,@b one: text                  exactly one of the connections gets this line

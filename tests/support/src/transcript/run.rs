@@ -23,11 +23,14 @@ const PING: &[u8] = b"PING\r\n";
 struct Stage {
     address: SocketAddr,
     connections: BTreeMap<String, Raw>,
+    /// What stands for `<it>`.
+    it: Vec<u8>,
 }
 
 /// Plays all steps, then makes sure that nothing was left unsaid.
 pub(super) fn run(transcript: &Transcript, server: &Server) -> Result<(), String> {
-    let mut stage = Stage { address: server.address(), connections: BTreeMap::new() };
+    let mut stage =
+        Stage { address: server.address(), connections: BTreeMap::new(), it: Vec::new() };
     for step in &transcript.steps {
         stage.act(&step.action).map_err(|e| format!("line {}: {}\n{e}", step.line, step.shown))?;
     }
@@ -65,13 +68,23 @@ impl Stage {
             }
             Action::Send(name, bytes) => {
                 // A server that closes while we write is judged by what is expected next.
-                let _ = self.connection(name)?.send(bytes);
+                let bytes = self.filled(bytes);
+                let _ = self.connection(name)?.send(&bytes);
                 Ok(())
             }
-            Action::Expect(name, bytes) => expect(self.connection(name)?, &[bytes]).map(drop),
+            Action::Expect(name, bytes) => {
+                let bytes = self.filled(bytes);
+                expect(self.connection(name)?, &[&bytes]).map(drop)
+            }
             Action::Matches(name, pattern) => {
                 let line = line(self.connection(name)?)?;
-                if pattern.is_match(&line) { Ok(()) } else { Err(format!("got {line:?}")) }
+                let Some(found) = pattern.captures(&line) else {
+                    return Err(format!("got {line:?}"));
+                };
+                if let Some(it) = found.get(1) {
+                    self.it = it.as_str().as_bytes().to_vec();
+                }
+                Ok(())
             }
             Action::AnyOf(name, texts) => {
                 let texts: Vec<&Vec<u8>> = texts.iter().collect();
@@ -105,6 +118,23 @@ impl Stage {
                 Ok(())
             }
         }
+    }
+
+    /// `bytes` with what was captured.
+    fn filled(&self, bytes: &[u8]) -> Vec<u8> {
+        const PLACE: &[u8] = b"<it>";
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while let Some((first, others)) = rest.split_first() {
+            if let Some(after) = rest.strip_prefix(PLACE) {
+                out.extend_from_slice(&self.it);
+                rest = after;
+            } else {
+                out.push(*first);
+                rest = others;
+            }
+        }
+        out
     }
 
     fn open(&mut self, name: &str) -> Result<&mut Raw, String> {

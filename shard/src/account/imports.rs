@@ -1,0 +1,137 @@
+//! What an account takes from others.
+//!
+//! A stream is taken by subscriptions: each that overlaps the local subjects of a stream has a
+//! shadow in the other account, on what it means there. A service is taken by publishing: a request
+//! to its local subject is published in the other account too.
+
+use std::time::Duration;
+
+use crate::ids::AccountId;
+use crate::subject::transform::{SubjectTokens, Transform};
+use crate::subject::{is_literal, is_subset, matches, narrowed, tokens};
+
+use super::ResponseType;
+
+/// All that an account takes, in the order in which it was said.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Imports {
+    /// Messages of others.
+    pub streams: Vec<StreamImport>,
+    /// Services of others.
+    pub services: Vec<ServiceImport>,
+}
+
+/// How the subjects of two accounts belong together.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// They are the same.
+    Same,
+    /// Whatever it was, it becomes this.
+    Fixed,
+    /// There, and for streams also back.
+    Mapped(Box<Transform>, Option<Box<Transform>>),
+}
+
+/// Messages of another account.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StreamImport {
+    /// Whose they are.
+    pub account: AccountId,
+    /// On which subjects they are published there.
+    pub from: Box<[u8]>,
+    /// On which they appear here.
+    pub to: Box<[u8]>,
+    pub(super) way: Way,
+}
+
+impl StreamImport {
+    /// What a subscription to `pattern` here means there; `None` if the stream has nothing for it.
+    #[must_use]
+    pub fn shadow(&self, pattern: &[u8]) -> Option<Vec<u8>> {
+        if pattern == &*self.to {
+            return Some(self.from.to_vec());
+        }
+        if is_subset(pattern, &self.to) {
+            return Some(match &self.way {
+                Way::Same => pattern.to_vec(),
+                Way::Fixed | Way::Mapped(_, None) => self.from.to_vec(),
+                Way::Mapped(_, Some(back)) => apply(back, pattern),
+            });
+        }
+        if is_literal(pattern) {
+            return None;
+        }
+        if is_subset(&self.to, pattern) {
+            return Some(self.from.to_vec());
+        }
+        let narrow = narrowed(pattern, &self.to)?;
+        Some(match &self.way {
+            Way::Mapped(_, Some(back)) => apply(back, &narrow),
+            _ => narrow,
+        })
+    }
+
+    /// Appends what a message on `subject` there is called here.
+    pub fn rename(&self, subject: &[u8], out: &mut Vec<u8>) {
+        match &self.way {
+            Way::Same => out.extend_from_slice(subject),
+            Way::Fixed => out.extend_from_slice(&self.to),
+            Way::Mapped(there, _) => apply_into(there, subject, out),
+        }
+    }
+}
+
+/// A service of another account.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceImport {
+    /// Whose it is.
+    pub account: AccountId,
+    /// On which subjects requests are made here.
+    pub from: Box<[u8]>,
+    /// On which they are made there.
+    pub to: Box<[u8]>,
+    /// Who asks is told to who answers.
+    pub share: bool,
+    /// How it is answered.
+    pub response: ResponseType,
+    /// How long an answer may take.
+    pub threshold: Duration,
+    /// Which of the exports there it is.
+    pub(super) export: usize,
+    pub(super) way: Way,
+}
+
+impl ServiceImport {
+    /// Whether a request on `subject` here is one of these.
+    #[must_use]
+    pub fn takes(&self, subject: &[u8]) -> bool {
+        matches(&self.from, subject)
+    }
+
+    /// Appends what a request on `subject` here is called there.
+    pub fn rename(&self, subject: &[u8], out: &mut Vec<u8>) {
+        match &self.way {
+            Way::Same => out.extend_from_slice(subject),
+            Way::Fixed => out.extend_from_slice(&self.to),
+            Way::Mapped(there, _) => apply_into(there, subject, out),
+        }
+    }
+
+    /// Whether both are of the same export: a request that comes to it again runs in a circle.
+    #[must_use]
+    pub fn same_export(&self, other: &Self) -> bool {
+        self.account == other.account && self.export == other.export
+    }
+}
+
+/// Appends a subject by a way that only names wildcards: nothing in it is left to chance.
+fn apply_into(way: &Transform, subject: &[u8], out: &mut Vec<u8>) {
+    let all: SubjectTokens<'_> = tokens(subject).collect();
+    way.apply(&all, &mut fastrand::Rng::with_seed(0), out);
+}
+
+fn apply(way: &Transform, subject: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    apply_into(way, subject, &mut out);
+    out
+}

@@ -1,0 +1,489 @@
+//! Requests that cross into other accounts, and their answers on the way back.
+//!
+//! A service import is carried out on the publisher's shard: the request is published in the other
+//! account as if somebody there had sent it, which costs one more match and no other trip. It bears
+//! a reply subject that leads back to this shard (see [`answers`](super::answers)); an answer to
+//! that is published here, where the requester awaits it.
+//!
+//! Where a subject leads is worked out once and remembered with the publisher ([`Crossings`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::account::{Accounts, Imports, ResponseType, ServiceImport};
+use crate::clock::Now;
+use crate::engine::Exchange;
+use crate::ids::{AccountId, ConnId, ShardId};
+use crate::interest::MatchSet;
+use crate::limits::CROSSINGS_MAX;
+use crate::mesh::frame::encode_group;
+use crate::mesh::{Frame, GroupNames, MessageFrame, Origin};
+use crate::wire::encode;
+use crate::wire::headers::without;
+
+use super::answers::{Lead, Pending, ReplyName};
+use super::identity::{Identity, REQUEST_INFO};
+use super::publish::Publisher;
+use super::{Memo, Message, Reach};
+
+/// Where the requests of one publisher to its last subject go.
+#[derive(Debug, Default)]
+pub struct Crossings {
+    subject: Vec<u8>,
+    known: bool,
+    /// Mappings of another account decide anew for each request.
+    drawn: bool,
+    legs: Vec<Leg>,
+    /// The round trip that the lines about the requester say.
+    round_trip: Option<Duration>,
+    /// One request as it goes out.
+    tail: Vec<u8>,
+}
+
+/// One account that a request goes into.
+#[derive(Debug)]
+struct Leg {
+    imports: Arc<Imports>,
+    place: usize,
+    /// The leg before it; none if it begins in the requester's account.
+    before: Option<usize>,
+    account: AccountId,
+    /// The account that it leaves.
+    from_account: AccountId,
+    subject: Vec<u8>,
+    memo: Memo,
+    /// What is told about the requester: whether all, and whether the server's name.
+    detailed: bool,
+    with_server: bool,
+    /// The header line that tells it.
+    line: Vec<u8>,
+}
+
+impl Leg {
+    fn import(&self) -> Option<&ServiceImport> {
+        self.imports.services.get(self.place)
+    }
+}
+
+/// Who makes a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Requester<'a> {
+    /// As a publisher.
+    pub publisher: Publisher<'a>,
+    /// Nobody in its own account wants the request.
+    pub alone: bool,
+}
+
+impl Crossings {
+    /// Other accounts, or another publisher, from now on.
+    pub fn forget(&mut self) {
+        self.known = false;
+        self.legs.clear();
+    }
+
+    /// Works out where `subject` leads from `account`, which has these `imports`.
+    #[inline]
+    fn plan(
+        &mut self,
+        exchange: &mut Exchange,
+        imports: &Imports,
+        account: AccountId,
+        subject: &[u8],
+    ) {
+        if self.known && !self.drawn && self.subject == subject {
+            return;
+        }
+        self.subject.clear();
+        self.subject.extend_from_slice(subject);
+        self.legs.clear();
+        self.known = true;
+        self.drawn = false;
+        self.round_trip = None;
+        if imports.services.iter().any(|service| service.takes(subject)) {
+            self.plan_anew(exchange, account);
+        }
+    }
+
+    #[cold]
+    fn plan_anew(&mut self, exchange: &mut Exchange, account: AccountId) {
+        let accounts = Arc::clone(&exchange.options.accounts);
+        let mut next = Some((None, account, self.subject.clone()));
+        let mut done = 0;
+        while let Some((before, account, subject)) = next {
+            self.add(exchange, &accounts, before, account, &subject);
+            next = self.legs.get(done).map(|leg| (Some(done), leg.account, leg.subject.clone()));
+            done += 1;
+        }
+    }
+
+    /// Adds the legs that begin where `before` ends.
+    fn add(
+        &mut self,
+        exchange: &mut Exchange,
+        accounts: &Accounts,
+        before: Option<usize>,
+        account: AccountId,
+        subject: &[u8],
+    ) {
+        let Some(imports) = accounts.imports(account) else { return };
+        for (place, import) in imports.services.iter().enumerate() {
+            if !import.takes(subject) || self.has_passed(before, import) {
+                continue;
+            }
+            if self.legs.len() >= CROSSINGS_MAX {
+                return;
+            }
+            let mut to = Vec::new();
+            import.rename(subject, &mut to);
+            if let Some(mappings) = accounts.mappings(import.account)
+                && let Some(mapped) = mappings.map(&to, &mut exchange.rng)
+            {
+                to = mapped;
+                self.drawn = true;
+            }
+            let (shared, detailed, with_server) = match before.and_then(|at| self.legs.get(at)) {
+                Some(leg) => {
+                    (leg.import().is_some_and(|it| it.share), leg.detailed, leg.with_server)
+                }
+                None => (import.share, import.share, import.share),
+            };
+            let opens = before.is_some() && import.share;
+            let with_server =
+                with_server || (!shared && (opens || import.account == AccountId::SYSTEM));
+            self.legs.push(Leg {
+                imports: Arc::clone(imports),
+                place,
+                before,
+                account: import.account,
+                from_account: account,
+                subject: to,
+                memo: Memo::default(),
+                detailed,
+                with_server,
+                line: Vec::new(),
+            });
+        }
+    }
+
+    /// Whether a request came by the same export already: it runs in a circle.
+    fn has_passed(&self, mut at: Option<usize>, import: &ServiceImport) -> bool {
+        while let Some(leg) = at.and_then(|at| self.legs.get(at)) {
+            if leg.import().is_some_and(|passed| passed.same_export(import)) {
+                return true;
+            }
+            at = leg.before;
+        }
+        false
+    }
+
+    /// Whether what is told about a requester is not that its round trip takes so long.
+    #[must_use]
+    pub fn is_stale(&self, round_trip: Duration) -> bool {
+        self.round_trip != Some(round_trip)
+    }
+
+    /// Writes the lines about the requester.
+    pub fn tell(&mut self, accounts: &Accounts, identity: &Identity<'_>) {
+        self.round_trip = Some(identity.round_trip);
+        for leg in &mut self.legs {
+            let service = leg.before.map(|_| accounts.name(leg.from_account));
+            leg.line.clear();
+            identity.line(leg.detailed, leg.with_server, service.as_deref(), &mut leg.line);
+        }
+    }
+}
+
+impl Exchange {
+    /// Works out which other accounts a request goes into. False if none.
+    ///
+    /// # Errors
+    /// The shard whose lane has no room for it; nothing was done.
+    pub fn route_across(
+        &mut self,
+        crossings: &mut Crossings,
+        imports: &Imports,
+        account: AccountId,
+        subject: &[u8],
+    ) -> Result<bool, ShardId> {
+        crossings.plan(self, imports, account, subject);
+        for leg in &mut crossings.legs {
+            self.route(&mut leg.memo, leg.account, &leg.subject)?;
+        }
+        Ok(!crossings.legs.is_empty())
+    }
+
+    /// Publishes `request` in all accounts that [`Self::route_across`] found.
+    pub fn cross(
+        &mut self,
+        now: Now,
+        crossings: &mut Crossings,
+        request: &Message<'_>,
+        requester: &Requester<'_>,
+    ) -> Reach {
+        let mut tail = std::mem::take(&mut crossings.tail);
+        let alone = requester.alone && crossings.legs.len() == 1;
+        let requester = Requester { alone, ..*requester };
+        let mut reach = Reach::default();
+        for at in 0..crossings.legs.len() {
+            if crossings.legs.get(at).is_some_and(|leg| leg.before.is_none()) {
+                let reply = request.reply;
+                let crossing = Crossing { now, request, requester: &requester };
+                reach.merge(self.cross_leg(crossings, at, reply, crossing, &mut tail));
+            }
+        }
+        crossings.tail = tail;
+        self.arm_answers(now);
+        reach
+    }
+
+    /// Publishes a request in the account of one leg, and in those behind it. `reply` is where the
+    /// answer is awaited in the account before.
+    fn cross_leg(
+        &mut self,
+        crossings: &mut Crossings,
+        at: usize,
+        reply: &[u8],
+        crossing: Crossing<'_>,
+        tail: &mut Vec<u8>,
+    ) -> Reach {
+        let Crossing { now, request, requester } = crossing;
+        let Some(leg) = crossings.legs.get_mut(at) else { return Reach::default() };
+        let Some(import) = leg.imports.services.get(leg.place) else { return Reach::default() };
+        let first = leg.before.is_none();
+        let asked = (!reply.is_empty()).then(|| {
+            let conn = requester.publisher.conn;
+            self.answers.ask(
+                now,
+                Pending {
+                    account: leg.account,
+                    to_account: leg.from_account,
+                    to: SmallVec::from_slice(reply),
+                    requester: first.then(|| (conn, SmallVec::from_slice(request.subject))),
+                    response: import.response,
+                    threshold: import.threshold,
+                },
+            )
+        });
+        let reply = asked.as_ref().map_or(&[][..], |(_, reply)| reply);
+        let header_len = with_line(request, reply, &leg.line, tail);
+        let end = tail.len() - b"\r\n".len();
+        let body = request.payload.len() - request.header_len;
+        let message = Message {
+            account: leg.account,
+            imported: true,
+            subject: &leg.subject,
+            reply,
+            header_len,
+            payload: tail.get(end - header_len - body..end).unwrap_or_default(),
+            tail,
+        };
+        let set = leg.memo.look_up(&mut self.interest, leg.account, &leg.subject);
+        let publisher = Publisher { alone: requester.alone, ..requester.publisher };
+        let mut reach = self.deliver(&set, leg.memo.head(), &message, publisher);
+        let reply = ReplyName::from_slice(reply);
+        for next in at + 1..crossings.legs.len() {
+            if crossings.legs.get(next).is_some_and(|leg| leg.before == Some(at)) {
+                reach.merge(self.cross_leg(crossings, next, &reply, crossing, tail));
+            }
+        }
+        if let Some((token, _)) = asked.filter(|_| !reach.any()) {
+            self.answers.remove(token);
+        }
+        reach
+    }
+
+    /// Where an answer on `subject` leads.
+    ///
+    /// # Errors
+    /// The shard whose lane has no room for it.
+    pub fn route_answer(&mut self, account: AccountId, subject: &[u8]) -> Result<Lead, ShardId> {
+        let lead = self.answers.lead(account, subject);
+        match lead {
+            Lead::Nowhere => {}
+            Lead::There(shard) if shard == self.peers.me() => return Ok(Lead::Nowhere),
+            Lead::There(shard) => {
+                if !self.peers.has_room(shard) {
+                    return Err(shard);
+                }
+            }
+            Lead::Here(token) => {
+                if let Some(pending) = self.answers.get(account, token) {
+                    let set = self.interest.matches(pending.to_account, &pending.to);
+                    if let Some(full) = self.peers.full_lane(&set) {
+                        return Err(full);
+                    }
+                }
+            }
+        }
+        Ok(lead)
+    }
+
+    /// Publishes an answer where the request `token` of this shard awaits it. `publisher` is the
+    /// slot of who answers, if it is a connection of this shard.
+    pub fn answer(
+        &mut self,
+        now: Now,
+        token: u64,
+        message: &Message<'_>,
+        publisher: Option<u32>,
+    ) -> Reach {
+        let mut reach = Reach::default();
+        let Some(pending) = self.answers.get(message.account, token).cloned() else { return reach };
+        let is_last = pending.response == ResponseType::Singleton || message.payload.is_empty();
+        // An answer may be a question itself.
+        let asked = (!message.reply.is_empty()).then(|| {
+            self.answers.ask(
+                now,
+                Pending {
+                    account: pending.to_account,
+                    to_account: message.account,
+                    to: SmallVec::from_slice(message.reply),
+                    requester: None,
+                    response: pending.response,
+                    threshold: pending.threshold,
+                },
+            )
+        });
+        let reply = asked.as_ref().map_or(&[][..], |(_, reply)| reply);
+        let mut tail = std::mem::take(&mut self.answer_tail);
+        if asked.is_some() {
+            tail.clear();
+            encode::tail(&mut tail, reply, message.header_len, message.payload);
+        }
+        let onward = Message {
+            account: pending.to_account,
+            imported: true,
+            subject: &pending.to,
+            reply,
+            tail: if asked.is_some() { &tail } else { message.tail },
+            ..*message
+        };
+        reach.merge(self.publish_here(&onward, publisher));
+        if let Lead::Here(next) = self.answers.lead(pending.to_account, &pending.to)
+            && next != token
+        {
+            reach.merge(self.answer(now, next, &onward, publisher));
+        }
+        self.answer_tail = tail;
+        if let Some((token, _)) = asked.filter(|_| !reach.any()) {
+            self.answers.remove(token);
+        }
+        if is_last || !reach.any() {
+            self.answers.remove(token);
+        } else {
+            self.answers.touch(now, token);
+        }
+        self.arm_answers(now);
+        reach
+    }
+
+    /// Nobody got a request that crossed, which was learned later: tells who made it. Only the
+    /// server itself learns such things, so the token alone decides.
+    pub(super) fn unanswered(&mut self, reply: &[u8]) {
+        let mut reply = SmallVec::<[u8; 64]>::from_slice(reply);
+        while let Some(pending) =
+            self.answers.find(&reply).and_then(|token| self.answers.remove(token))
+        {
+            if let Some((conn, subject)) = &pending.requester {
+                self.no_responders(*conn, pending.to_account, &pending.to, subject);
+                return;
+            }
+            reply = pending.to;
+        }
+    }
+
+    /// Delivers a message of no publisher here, whatever room there is: what finds none on a lane
+    /// waits within a bound of its own, or is dropped and counted.
+    fn publish_here(&mut self, message: &Message<'_>, publisher: Option<u32>) -> Reach {
+        let set = self.interest.matches(message.account, message.subject);
+        let mut head = std::mem::take(&mut self.answer_head);
+        head.clear();
+        for part in [b"MSG ", message.subject, b" "] {
+            head.extend_from_slice(part);
+        }
+        let mut reach = self.fan_out().to_all(&set.plain, &head, message, publisher);
+        let mut elsewhere: SmallVec<[(ShardId, Vec<u8>); 4]> = SmallVec::new();
+        for group in &set.groups {
+            match self.one_of_group(group, &head, message, publisher) {
+                Ok(reached) => reach.merge(reached),
+                Err(Some(shard)) => {
+                    let mut name = Vec::new();
+                    encode_group(&group.name, &mut name);
+                    match elsewhere.iter_mut().find(|(known, _)| *known == shard) {
+                        Some((_, names)) => names.extend_from_slice(&name),
+                        None => elsewhere.push((shard, name)),
+                    }
+                }
+                Err(None) => {}
+            }
+        }
+        self.answer_head = head;
+        reach.keeping_up |= self.send_here(&set, &mut elsewhere, message);
+        reach
+    }
+
+    /// Sends frames to the shards that `set` and the dice named. False if there are none.
+    fn send_here(
+        &mut self,
+        set: &MatchSet,
+        elsewhere: &mut SmallVec<[(ShardId, Vec<u8>); 4]>,
+        message: &Message<'_>,
+    ) -> bool {
+        for shard in &set.remote {
+            if !elsewhere.iter().any(|(known, _)| known == shard) {
+                elsewhere.push((*shard, Vec::new()));
+            }
+        }
+        let origin = Origin {
+            shard: self.peers.me(),
+            // No connection: nobody is to be paused or answered.
+            conn: ConnId::new(u32::MAX, u32::MAX),
+            sole: false,
+            no_responders: false,
+            hops: 0,
+        };
+        let mut sent = false;
+        for (shard, names) in elsewhere.iter() {
+            let plain = set.remote.contains(shard);
+            let groups = GroupNames::new(names);
+            let frame = MessageFrame { message: *message, plain, groups, origin };
+            sent |= self.peers.send_on(*shard, &Frame::Message(frame));
+        }
+        sent
+    }
+}
+
+/// What all legs of one request have in common.
+#[derive(Clone, Copy)]
+struct Crossing<'a> {
+    now: Now,
+    request: &'a Message<'a>,
+    requester: &'a Requester<'a>,
+}
+
+/// Writes the tail of a request that has `line` among its headers, and no other line of that name.
+/// Returns the length of its header block.
+fn with_line(request: &Message<'_>, reply: &[u8], line: &[u8], tail: &mut Vec<u8>) -> usize {
+    const PLAIN: &[u8] = b"NATS/1.0\r\n";
+    let (headers, body) = request.payload.split_at(request.header_len);
+    tail.clear();
+    if headers.is_empty() {
+        let header_len = PLAIN.len() + line.len() + 2;
+        encode::tail_head(tail, reply, header_len, header_len + body.len());
+        tail.extend_from_slice(PLAIN);
+        for part in [line, b"\r\n", body, b"\r\n"] {
+            tail.extend_from_slice(part);
+        }
+        return header_len;
+    }
+    let kept = without(headers, REQUEST_INFO);
+    let kept = kept.strip_suffix(b"\r\n").unwrap_or(&kept);
+    let header_len = kept.len() + line.len() + 2;
+    encode::tail_head(tail, reply, header_len, header_len + body.len());
+    for part in [kept, line, b"\r\n", body, b"\r\n"] {
+        tail.extend_from_slice(part);
+    }
+    header_len
+}
