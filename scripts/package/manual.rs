@@ -183,7 +183,7 @@ mod tests {
                 assert!(offered, "{shell}: --{long}");
             }
             assert!(script.contains("doctor"), "{shell}");
-            assert!(!script.contains("tlscert"), "{shell}");
+            assert!(!script.contains("routes"), "{shell}");
         }
     }
 }
