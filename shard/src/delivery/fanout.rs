@@ -136,7 +136,6 @@ impl Fanout<'_> {
         let line = Line {
             head,
             sid: &subscription.sid,
-            reply: message.reply,
             tail: message.tail,
             payload_len: message.payload.len(),
             header_len: message.header_len,
@@ -145,6 +144,9 @@ impl Fanout<'_> {
         let delivered = self.outlets.message(target.conn, publisher, &line);
         if delivered != Delivered::No {
             subscription.delivered += 1;
+            if self.outlets.keeps_replies && !message.reply.is_empty() {
+                self.outlets.note_reply(target.conn, message.reply);
+            }
             if subscription.delivered == subscription.max {
                 self.expired.push(target.sub);
             }

@@ -91,6 +91,8 @@ pub struct Outlets {
     traced_payload_max: usize,
     /// When it is, for what is kept of messages.
     pub now: Now,
+    /// Of some connection, now or before, replies are kept: else nobody needs to look.
+    pub keeps_replies: bool,
 }
 
 impl Outlets {
@@ -113,6 +115,7 @@ impl Outlets {
             traced: trace.then(Vec::new),
             traced_payload_max,
             now: Now::ZERO,
+            keeps_replies: false,
         }
     }
 
@@ -225,9 +228,6 @@ impl Outlets {
                 line.trace(headers, tail, self.traced_payload_max).map(|text| (outlet.conn, text)),
             );
         }
-        if outlet.replies.is_some() {
-            outlet.note(self.now, line.reply);
-        }
         outlet.out_msgs += 1;
         outlet.out_bytes += payload_len as u64;
         self.produced += len;
@@ -236,6 +236,17 @@ impl Outlets {
             self.dirty.push(outlet.conn);
         }
         if outlet.outbox.queued() > self.stall_mark { Delivered::Behind } else { Delivered::Yes }
+    }
+
+    /// The connection in `slot` was sent a message that asks for answers on `reply`.
+    #[cold]
+    #[inline(never)]
+    pub fn note_reply(&mut self, slot: u32, reply: &[u8]) {
+        if let Some(Some(outlet)) = self.table.get_mut(slot as usize)
+            && let Some(replies) = &mut outlet.replies
+        {
+            replies.note(self.now, reply);
+        }
     }
 
     /// Queues bytes that are not a message: INFO, PONG, `+OK`, `-ERR`.
@@ -385,16 +396,6 @@ impl Outlets {
 }
 
 impl Outlet {
-    /// It was sent a message that may ask for answers. Kept apart, so that those of whom no replies
-    /// are kept pay for a look at a field and no more.
-    #[cold]
-    #[inline(never)]
-    fn note(&mut self, now: Now, reply: &[u8]) {
-        if let Some(replies) = self.replies.as_mut().filter(|_| !reply.is_empty()) {
-            replies.note(now, reply);
-        }
-    }
-
     /// Whose outlet this is.
     #[must_use]
     pub fn conn(&self) -> ConnId {
@@ -448,8 +449,6 @@ pub struct Line<'a> {
     pub head: &'a [u8],
     /// The receiver's own name for the subscription, and a blank.
     pub sid: &'a [u8],
-    /// Where answers go; empty if none are wanted.
-    pub reply: &'a [u8],
     /// What follows, for a receiver that takes headers.
     pub tail: &'a [u8],
     /// Bytes of the payload, headers included.

@@ -118,6 +118,7 @@ impl ClientSession {
         if !outlet.replies.as_mut().is_some_and(stays) {
             let replies = rules.and_then(|rules| Replies::new(rules, &exchange.hasher));
             outlet.replies = replies.map(Box::new);
+            exchange.outlets.keeps_replies |= rules.is_some_and(|it| it.responses().is_some());
         }
     }
 
