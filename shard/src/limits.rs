@@ -109,6 +109,9 @@ pub const CLOSED_SUBSCRIPTIONS_MAX: usize = 64;
 /// many keep every thread busy between two turns of a shard, or for as long as any client waits.
 pub const TRIALS_MAX: usize = 256;
 
+/// Threads that do steps of handshakes: as many as keep a spare core or two busy.
+pub const SHAKERS_MAX: usize = 4;
+
 /// Threads that find out who clients are.
 pub const JUDGES_MAX: usize = 16;
 

@@ -90,6 +90,8 @@ pub struct Offer<'a> {
     pub address: SocketAddr,
     /// What it speaks, and over what.
     pub kind: ConnectionKind,
+    /// Its certificate in DER, if it has shown one that was verified.
+    pub certificate: Option<&'a [u8]>,
     /// What was verified when it was let in, if it is judged again because other rules hold.
     pub proof: Option<&'a Proof>,
 }
@@ -99,7 +101,15 @@ impl<'a> Offer<'a> {
     #[must_use]
     pub fn of(connect: &'a ConnectOptions) -> Self {
         let (client, address) = (ClientId::new(0), ([0, 0, 0, 0], 0).into());
-        Self { connect, nonce: &[], client, address, kind: ConnectionKind::Standard, proof: None }
+        Self {
+            connect,
+            nonce: &[],
+            client,
+            address,
+            kind: ConnectionKind::Standard,
+            certificate: None,
+            proof: None,
+        }
     }
 }
 

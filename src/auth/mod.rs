@@ -15,6 +15,7 @@
 mod accounts;
 pub mod jwt;
 mod kinds;
+mod mapped;
 pub mod nkey;
 pub mod operator;
 pub mod password;
@@ -25,8 +26,10 @@ use std::sync::Arc;
 use ringbus_shard::authorize::{Permissions, Rules};
 use ringbus_shard::ids::AccountId;
 use ringbus_shard::options::{Authenticator, Grant, Nonce, Offer, Verdict};
+use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
+use self::mapped::Mapped;
 use self::nkey::PublicKey;
 use self::operator::{Facts, Operators};
 use self::password::{Password, same};
@@ -39,6 +42,8 @@ pub use self::kinds::Kinds;
 #[derive(Debug)]
 pub struct Auth {
     demand: Demand,
+    /// Users are known by their certificates.
+    mapped: Option<Mapped>,
     accounts: Vec<Account>,
     system: Arc<str>,
 }
@@ -129,7 +134,12 @@ impl<'a> Users<'a> {
         let user = without_credentials.filter(|name| self.known.contains(name));
         let entrance = user.map_or(Entrance::Closed, |name| Entrance::User(name.to_owned()));
         let demand = Demand::Users(self.known, entrance);
-        Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
+        Auth {
+            demand,
+            mapped: None,
+            system: Arc::clone(self.accounts.system()),
+            accounts: self.in_force,
+        }
     }
 
     /// Judges by these users; clients without credentials go to the global account.
@@ -137,7 +147,12 @@ impl<'a> Users<'a> {
     pub fn judge_with_guests(self) -> Auth {
         let guest = grant(self.accounts.enter(GLOBAL), Arc::clone(self.accounts.guest()), None);
         let demand = Demand::Users(self.known, Entrance::Guest(guest));
-        Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
+        Auth {
+            demand,
+            mapped: None,
+            system: Arc::clone(self.accounts.system()),
+            accounts: self.in_force,
+        }
     }
 
     /// Judges by a token or a single user, of the global account. A token wins over a user; a
@@ -156,7 +171,12 @@ impl<'a> Users<'a> {
             (None, Some(user)) => Demand::User(user, Password::new(&pass.unwrap_or_default())),
             (None, None) => Demand::Open,
         };
-        Auth { demand, system: Arc::clone(self.accounts.system()), accounts: self.in_force }
+        Auth {
+            demand,
+            mapped: None,
+            system: Arc::clone(self.accounts.system()),
+            accounts: self.in_force,
+        }
     }
 }
 
@@ -171,7 +191,7 @@ impl Auth {
     pub fn by_claims(operators: Arc<Operators>, accounts: &Accounts) -> Self {
         let system = Arc::clone(accounts.system());
         let in_force = [GLOBAL, &*system].map(|name| accounts.enter(name)).into();
-        Self { demand: Demand::Claims(operators), accounts: in_force, system }
+        Self { demand: Demand::Claims(operators), mapped: None, accounts: in_force, system }
     }
 
     /// Whoever judges by claims, if that is how it is done.
@@ -201,6 +221,18 @@ impl Auth {
     pub fn server(&self) -> Grant {
         let account_name = Arc::clone(&self.system);
         Grant { account: AccountId::SYSTEM, account_name, ..Grant::default() }
+    }
+}
+
+impl Auth {
+    /// The same, but users are known by their certificates. Where there are no users, nothing is
+    /// different.
+    #[must_use]
+    pub fn by_certificate(mut self) -> Self {
+        if let Demand::Users(users, _) = &self.demand {
+            self.mapped = Some(Mapped::new(users.names()));
+        }
+        self
     }
 }
 
@@ -243,7 +275,19 @@ impl Authenticator for Auth {
                 let (operators, facts) = (Arc::clone(operators), Facts::of(offer));
                 Verdict::soon(move || operators.judge(&facts))
             }
-            Demand::Users(users, entrance) => users.judge(entrance, offer),
+            Demand::Users(users, entrance) => match &self.mapped {
+                // A key counts before a certificate, where anybody has one.
+                Some(mapped) if offer.connect.nkey.is_empty() || !users.has_keys() => {
+                    let known = |name: &str| users.has_named(name);
+                    let Some(user) = mapped.user(known, offer.certificate) else {
+                        return Verdict::Refused;
+                    };
+                    // A user who has a password needs it all the same.
+                    let connect = ConnectOptions { user, ..offer.connect.clone() };
+                    users.judge(entrance, &Offer { connect: &connect, ..*offer })
+                }
+                _ => users.judge(entrance, offer),
+            },
         }
     }
 

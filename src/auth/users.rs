@@ -60,6 +60,16 @@ impl Directory {
         self.named.contains_key(name) || self.keyed.contains_key(name)
     }
 
+    /// Whether there is a user with this name, as opposed to a key.
+    pub(super) fn has_named(&self, name: &str) -> bool {
+        self.named.contains_key(name)
+    }
+
+    /// The names of all users that have one.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.named.keys()
+    }
+
     pub(super) fn judge(&self, entrance: &Entrance, offer: &Offer<'_>) -> Verdict {
         let connect = offer.connect;
         if self.offers_nothing(connect) {

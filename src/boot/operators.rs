@@ -26,7 +26,8 @@ use crate::monitor::SharedFacts;
 pub(super) fn auth(settings: &Settings, accounts: &mut Accounts) -> Result<Auth, String> {
     let config = &settings.operators;
     if !config.are_in_force() {
-        return Ok(settings.auth.auth(accounts));
+        let auth = settings.auth.auth(accounts);
+        return Ok(if settings.tls.maps() { auth.by_certificate() } else { auth });
     }
     let resolver = resolver(config)?;
     for (key, text) in config.preload.iter() {

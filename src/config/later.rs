@@ -96,7 +96,6 @@ pub(super) const TOP: &[Feature] = &[
 
 /// What a `tls` block cannot have: all of it would let somebody in, or keep somebody out.
 pub(super) const IN_TLS: &[Feature] = &[
-    feature(&["verify_and_map"], "a user who is known by a certificate", ANY, is_false),
     feature(&["ocsp_peer"], "OCSP", ANY, is_false),
     feature(&["cert_store"], CERT_STORE, ANY, never),
     feature(&["cert_match_by"], CERT_STORE, ANY, never),

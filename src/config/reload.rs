@@ -78,6 +78,7 @@ pub(super) const FIXED: &[&str] = &[
     "operators",
     "trusted_keys",
     "tls.connection_rate_limit",
+    "tls.verify_and_map",
     "allow_non_tls",
 ];
 

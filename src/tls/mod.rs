@@ -6,6 +6,7 @@
 //! | [`choice`] | cipher suites and curves by their names in Go |
 //! | [`certificate`] | whom a certificate is for |
 //! | [`clients`] | TLS of clients: on what terms, and who may stay |
+//! | [`dn`] | distinguished names, compared part by part |
 //! | `records.rs` | one client's TLS, bytes to bytes |
 //! | `failure.rs` | why a handshake failed, in the words of Go |
 //! | `expiry.rs` | until when a certificate is valid |
@@ -18,6 +19,7 @@
 pub mod certificate;
 pub mod choice;
 pub mod clients;
+pub mod dn;
 mod expiry;
 mod failure;
 pub mod pem;

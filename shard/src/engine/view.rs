@@ -96,13 +96,15 @@ impl<'a> Sighting<'a> {
         self.session.account_name()
     }
 
-    /// Who it says it is: public key or user; that there is a token, but not which.
+    /// Who it says it is: public key or user; that there is a token, but not which. Who it is, if
+    /// it says nothing and is known by something else.
     #[must_use]
     pub fn user(&self) -> Option<&'a str> {
         let connect = self.session.connect_options();
         [connect.nkey.as_str(), connect.user.as_str()]
             .into_iter()
             .chain((!connect.auth_token.expose().is_empty()).then_some(REDACTED))
+            .chain(self.session.known_as())
             .find(|user| !user.is_empty())
     }
 

@@ -30,6 +30,7 @@ use super::listen::Acceptor;
 use super::pace::Pace;
 use super::placement::{Loads, Newcomer};
 use super::pulse::Pulse;
+use super::shakers::Shakers;
 use super::socket_ring::{Completion, Outcome, SocketRing, Token};
 use super::sockets::Sockets;
 use super::wake::Waker;
@@ -60,6 +61,7 @@ pub(super) struct Parts {
     pub(super) newcomers: Consumer<Newcomer>,
     pub(super) orders: Receiver<Order>,
     pub(super) judges: Judges,
+    pub(super) shakers: Shakers,
     pub(super) events: Box<dyn EventSink>,
     /// On the accepting shard only.
     pub(super) acceptor: Option<Acceptor>,
@@ -167,7 +169,7 @@ impl Driver {
             acceptor.retry(&mut self.ring, now);
         }
         self.flush(now);
-        self.command(now);
+        self.command();
         self.inquire(now);
         self.sockets.begin_again(&mut self.ring);
         self.report();
@@ -366,6 +368,7 @@ impl Driver {
                     self.parts.shard.on_judged(now, conn, number, grant);
                 }
                 Order::Review(account) => self.parts.shard.on_review(now, account),
+                Order::Shaken(conn, done) => self.parts.shard.on_handshake(now, conn, done),
                 // One per turn: those who look wait for each other, not clients for them.
                 Order::Look(look) => return Some(look),
             }
@@ -433,9 +436,9 @@ impl Driver {
     }
 
     /// Does what the shard wants done to sockets.
-    fn command(&mut self, now: Now) {
+    fn command(&mut self) {
         while let Some((conn, step)) = self.parts.shard.take_handshake() {
-            self.parts.shard.on_handshake(now, conn, step.run());
+            self.parts.shakers.shake(self.parts.me, conn, step);
         }
         while let Some(command) = self.parts.shard.take_command() {
             match command {

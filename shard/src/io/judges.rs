@@ -81,7 +81,7 @@ impl Judges {
 }
 
 /// The cores that this process may use and no shard has; all it may use if that is none.
-fn cores(shards: &[usize]) -> Option<CpuSet> {
+pub(super) fn cores(shards: &[usize]) -> Option<CpuSet> {
     let mut cores = rustix::thread::sched_getaffinity(None).ok()?;
     let mut spare = cores;
     for core in shards {

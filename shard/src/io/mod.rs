@@ -11,6 +11,7 @@
 //! | [`gather`] | which sockets to leave alone for a moment |
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
+//! | [`shakers`] | threads that do steps of handshakes |
 //! | [`judges`] | threads that find out who clients are, where that takes long |
 //! | [`inspect`], [`control`] | looking into shards from outside; sessions of the server itself |
 //! | [`pace`] | what a driver does with its time |
@@ -35,6 +36,7 @@ mod pulse;
 pub mod probe;
 #[expect(unsafe_code, reason = "requests to the kernel")]
 mod socket_ring;
+mod shakers;
 mod sockets;
 mod spawn;
 mod wake;
@@ -49,6 +51,7 @@ use crossbeam_channel::Sender;
 use crate::engine::{Treated, Treatment};
 use crate::ids::{AccountId, ClientId, ConnId};
 use crate::options::{Grant, Options};
+use crate::transport::HandshakeDone;
 
 pub use clock::Clock;
 pub use control::Control;
@@ -76,6 +79,8 @@ pub(crate) enum Order {
     Judged(ConnId, u32, Option<Grant>),
     /// Look at the clients of an account again.
     Review(AccountId),
+    /// What came of a step of that connection's handshake.
+    Shaken(ConnId, HandshakeDone),
     /// Show itself to somebody.
     Look(inspect::Look),
 }

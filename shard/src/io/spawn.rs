@@ -23,6 +23,7 @@ use super::judges::Judges;
 use super::listen::Acceptor;
 use super::placement::{self, Loads, Placement};
 use super::pulse::{Pulse, Pulses};
+use super::shakers::Shakers;
 use super::wake::Waker;
 use super::{Order, StartError};
 
@@ -91,6 +92,7 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
     let (orders, receivers_of_orders): (Vec<_>, Vec<_>) = (0..shards).map(|_| unbounded()).unzip();
     let inspector = Inspector { orders: orders.into(), wakers: Arc::clone(&wakers), clock };
     let judges = Judges::start(&start.cores, &inspector).map_err(StartError::Judges)?;
+    let shakers = Shakers::start(&start.cores, &inspector).map_err(StartError::Judges)?;
     let mut running = Running {
         loads: Arc::clone(&loads),
         pulses: pulses.clone(),
@@ -120,6 +122,7 @@ pub fn start(start: StartOptions) -> Result<Running, StartError> {
             spin: start.spin,
             pulse: pulses.of(me),
             judges: judges.clone(),
+            shakers: shakers.clone(),
         };
         let ready = ready.clone();
         let executor = LocalExecutorBuilder::new(Pinning::Fixed(core))
@@ -155,6 +158,7 @@ struct World {
     spin: Duration,
     pulse: Pulse,
     judges: Judges,
+    shakers: Shakers,
 }
 
 /// The life of one shard, on its own thread.
@@ -172,6 +176,7 @@ fn run(seed: Seed, world: World, ready: &Sender<std::io::Result<()>>) {
         newcomers: seed.newcomers,
         orders: seed.orders,
         judges: world.judges,
+        shakers: world.shakers,
         events: world.events,
         acceptor: seed.acceptor,
         spin: world.spin,

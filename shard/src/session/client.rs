@@ -463,6 +463,12 @@ impl ClientSession {
         self.phase == Phase::Closed
     }
 
+    /// The user that it was let in as.
+    #[must_use]
+    pub fn known_as(&self) -> Option<&str> {
+        self.grant.user.as_deref()
+    }
+
     /// What its transport established, if it has one.
     #[must_use]
     pub fn secured(&self) -> Option<&Arc<Facts>> {

@@ -105,6 +105,7 @@ impl ClientSession {
             client: self.peer.client,
             address: self.peer.address,
             kind: ConnectionKind::Standard,
+            certificate: self.secured.as_ref().and_then(|facts| facts.certificate()),
             proof: self.grant.proof.as_ref().filter(|_| self.judgement.again),
         };
         match exchange.options.authenticator.judge(&offer) {

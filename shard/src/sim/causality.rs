@@ -29,7 +29,13 @@ impl Story {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let capacity = Capacity { control_frames: 1 << rng.u8(..3), lane_bytes: rng.usize(1..300) };
-        let plan = Plan { shards: 3, capacity, limits: Limits::default(), rules: Vec::new() };
+        let plan = Plan {
+            shards: 3,
+            capacity,
+            limits: Limits::default(),
+            rules: Vec::new(),
+            sealed: false,
+        };
         let mut world = World::new(rng.u64(..), &plan);
         let shards = [0, 1, 2, rng.usize(..3)];
         let sockets = shards.map(|shard| world.connect(shard, 1 << 20));

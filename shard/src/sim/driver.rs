@@ -14,7 +14,7 @@ use crate::event::{Event, What};
 use crate::ids::{ClientId, ConnId, ShardId};
 use crate::options::{Grant, Options};
 use crate::session::{Peer, Trial};
-use crate::transport::Output;
+use crate::transport::{Handshake, Output};
 
 use super::net::{ClientEnd, ServerEnd, Socket, Written};
 
@@ -99,6 +99,8 @@ pub(super) struct Driver {
     unfinished: Vec<ConnId>,
     /// What helper threads are about to find out.
     trials: Vec<Trial>,
+    /// Steps of handshakes that are done elsewhere.
+    steps: Vec<(ConnId, Handshake)>,
     /// Options that hold from the next turn on.
     options: Option<Arc<Options>>,
     /// Connections closed for a write deadline, and for how long they had not kept up.
@@ -118,6 +120,7 @@ impl Driver {
             inputs: VecDeque::new(),
             unfinished: Vec::new(),
             trials: Vec::new(),
+            steps: Vec::new(),
             options: None,
             deadlines: Vec::new(),
         }
@@ -160,7 +163,7 @@ impl Driver {
                     || (link.watching && socket.is_writable())
             })
         };
-        let given = self.options.is_some() || !self.trials.is_empty();
+        let given = self.options.is_some() || !self.trials.is_empty() || !self.steps.is_empty();
         given || !self.newcomers.is_empty() || self.links.values().any(found)
     }
 
@@ -330,6 +333,11 @@ impl Driver {
             let grant = find_out(trial);
             self.shard.on_judged(around.now, conn, number, grant);
         }
+        around.rng.shuffle(&mut self.steps);
+        while !self.steps.is_empty() && (around.eager || around.rng.u8(..4) == 0) {
+            let Some((conn, step)) = self.steps.pop() else { return };
+            self.shard.on_handshake(around.now, conn, step.run());
+        }
         self.busy |= self.shard.any_ready();
     }
 
@@ -396,9 +404,7 @@ impl Driver {
             }
             around.events.push(event);
         }
-        while let Some((conn, step)) = self.shard.take_handshake() {
-            self.shard.on_handshake(around.now, conn, step.run());
-        }
+        self.steps.extend(std::iter::from_fn(|| self.shard.take_handshake()));
         while let Some(command) = self.shard.take_command() {
             let (Command::Pause(conn)
             | Command::Resume(conn)

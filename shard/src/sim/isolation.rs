@@ -64,6 +64,7 @@ fn run(seed: u64, noisy: bool) -> Read {
         capacity: Capacity::of(shards),
         limits: Limits::default(),
         rules: Vec::new(),
+        sealed: false,
     };
     let mut world = World::new(rng.u64(..), &plan);
     world.judge_by(Arc::new(Tenants));

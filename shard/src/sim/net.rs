@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 
+use crate::transport::toy::ToyClient;
+
 /// What the client has done with its end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum ClientEnd {
@@ -44,6 +46,19 @@ pub(super) struct Socket {
     pub(super) wide: bool,
     pub(super) client: ClientEnd,
     pub(super) server: ServerEnd,
+    secret: Option<Secret>,
+}
+
+/// A client that seals what it sends, once it has read INFO.
+#[derive(Debug)]
+struct Secret {
+    toy: ToyClient,
+    /// INFO as far as it was read; all of it once the handshake has begun.
+    info: Vec<u8>,
+    /// Said before the handshake was over.
+    unsaid: Vec<u8>,
+    /// It is to hang up like this, once that was said.
+    leaves: bool,
 }
 
 impl Socket {
@@ -55,20 +70,59 @@ impl Socket {
             wide: false,
             client: ClientEnd::Open,
             server: ServerEnd::Open,
+            secret: None,
         }
+    }
+
+    /// The client seals what it sends from INFO on.
+    pub(super) fn seal(&mut self, key: u8) {
+        let toy = ToyClient::new(key);
+        let (info, unsaid) = (Vec::new(), Vec::new());
+        self.secret = Some(Secret { toy, info, unsaid, leaves: false });
     }
 
     /// The client sends.
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        if self.client == ClientEnd::Open && self.server != ServerEnd::Closed {
-            self.to_server.extend(bytes);
+        if self.client != ClientEnd::Open || self.server == ServerEnd::Closed {
+            return;
+        }
+        match &mut self.secret {
+            None => self.to_server.extend(bytes),
+            // It has said its last.
+            Some(secret) if secret.leaves => {}
+            Some(secret) if !secret.toy.is_open() => secret.unsaid.extend(bytes),
+            Some(secret) => self.to_server.extend(secret.toy.seal(bytes)),
         }
     }
 
     /// The client reads at most `most` bytes.
     pub(super) fn read(&mut self, most: usize) -> Vec<u8> {
         let count = most.min(self.to_client.len());
-        self.to_client.drain(..count).collect()
+        let bytes: Vec<u8> = self.to_client.drain(..count).collect();
+        let Some(secret) = &mut self.secret else { return bytes };
+        let mut plain = Vec::new();
+        let mut sealed = bytes.as_slice();
+        if !secret.info.ends_with(b"\r\n") {
+            let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            let (info, rest) = bytes.split_at(end);
+            secret.info.extend_from_slice(info);
+            plain.extend_from_slice(info);
+            sealed = rest;
+            if secret.info.ends_with(b"\r\n") {
+                self.to_server.extend(secret.toy.hello());
+            }
+        }
+        let (opened, answer) = secret.toy.take(sealed);
+        plain.extend(opened);
+        self.to_server.extend(&answer);
+        if !answer.is_empty() {
+            let unsaid = std::mem::take(&mut secret.unsaid);
+            self.to_server.extend(secret.toy.seal(&unsaid));
+            if secret.leaves && self.client == ClientEnd::Open {
+                self.client = ClientEnd::Finished;
+            }
+        }
+        plain
     }
 
     /// Whether the client has read everything there will ever be.
@@ -79,6 +133,14 @@ impl Socket {
     /// The client hangs up.
     pub(super) fn hang_up(&mut self, end: ClientEnd, rng: &mut Rng) {
         if self.client == ClientEnd::Reset {
+            return;
+        }
+        if let Some(secret) = &mut self.secret
+            && end == ClientEnd::Finished
+            && !secret.toy.is_open()
+            && self.server == ServerEnd::Open
+        {
+            secret.leaves = true;
             return;
         }
         self.client = end;

@@ -14,8 +14,10 @@ const QUIET: &[u8] = b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responde
 
 /// A world in which nothing is left to chance.
 fn world(shards: usize, capacity: Capacity) -> World {
-    let mut world =
-        World::new(1, &Plan { shards, capacity, limits: Limits::default(), rules: Vec::new() });
+    let mut world = World::new(
+        1,
+        &Plan { shards, capacity, limits: Limits::default(), rules: Vec::new(), sealed: false },
+    );
     world.eager = true;
     world
 }

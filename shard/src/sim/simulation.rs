@@ -96,6 +96,10 @@ impl Simulation {
         let shard = self.world.rng.usize(..self.world.drivers.len());
         let window = self.workload.window(&mut self.world.rng);
         let client = self.world.connect(shard, window);
+        if self.workload.plan.sealed && self.world.rng.bool() {
+            let key = self.world.rng.u8(..);
+            self.world.sockets[client].seal(key);
+        }
         self.shadow.clients.push(Client::new());
         self.introduce(client);
     }
@@ -337,7 +341,10 @@ impl Simulation {
             let number = usize::try_from(event.client.id.get() - 1).unwrap_or(usize::MAX);
             let client = &mut self.shadow.clients[number];
             match reason {
-                CloseReason::ClientClosed | CloseReason::ReadError | CloseReason::WriteError => {
+                CloseReason::ClientClosed
+                | CloseReason::ReadError
+                | CloseReason::WriteError
+                | CloseReason::Handshake => {
                     assert_ne!(client.end, End::Open, "client {number} did not hang up: {reason}");
                     continue;
                 }

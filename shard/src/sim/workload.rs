@@ -116,7 +116,7 @@ impl Workload {
             }
         }
         let mut workload = Self {
-            plan: Plan { shards, capacity, limits, rules: Vec::new() },
+            plan: Plan { shards, capacity, limits, rules: Vec::new(), sealed: rng.bool() },
             weights,
             clients: rng.usize(1..=8),
             clients_max: rng.usize(8..=24),

@@ -15,6 +15,8 @@ use crate::limits::Limits;
 use crate::mesh::{Capacity, mesh_of};
 use crate::options::{Authenticator, Grant, Offer, Options, Verdict};
 use crate::session::Halt;
+use crate::transport::toy::Toys;
+use crate::transport::{First, Terms};
 use crate::wire::info::Info;
 
 use super::driver::{Driver, Surroundings};
@@ -31,6 +33,8 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
     /// What users may do, by their numbers.
     pub(super) rules: Vec<Rules>,
+    /// Some clients seal what they send.
+    pub(super) sealed: bool,
 }
 
 /// Lets everybody in: at once, or later those who say that they are slow. Who gives a number has
@@ -227,14 +231,18 @@ impl World {
     }
 }
 
+/// A handshake may take as long as it takes.
+const PATIENCE: Duration = Duration::from_secs(1 << 20);
+
 fn options(plan: &Plan) -> Options {
+    let terms = Terms { optional: true, first: First::No, timeout: PATIENCE };
     let info = Info { headers: true, max_payload: 1 << 20, proto: 1, ..Info::default() };
     Options {
         info,
         limits: plan.limits.clone(),
         authenticator: Arc::new(Judge::new(&plan.rules)),
         accounts: Arc::default(),
-        transports: None,
+        transports: Toys::shared(terms).filter(|_| plan.sealed),
         trace: false,
         traced_payload_max: 32,
     }

@@ -9,6 +9,8 @@
 //! Invariants: `sent` is less than the length of `output`, or both are zero; `plain` is zero while
 //! `output` is empty.
 
+use std::sync::{Arc, Weak};
+
 use crate::clock::Now;
 use crate::limits::{HANDSHAKE_BYTES_MAX, SEAL_BYTES};
 use crate::outbox::Outbox;
@@ -33,8 +35,8 @@ pub(crate) enum Stage {
     Waiting,
     /// Its handshake has begun.
     Shaking(Box<dyn Transport>),
-    /// A step of its handshake is done elsewhere.
-    Away,
+    /// A step of its handshake is done elsewhere, as long as somebody waits for it: this.
+    Away(#[expect(dead_code, reason = "that it is there tells that somebody waits")] Arc<()>),
     /// It is established.
     Open(Box<dyn Transport>),
     /// It will not be.
@@ -51,6 +53,8 @@ pub(crate) struct Carrier {
     pub(crate) silent: bool,
     /// The driver was told to read no more for now.
     pub(crate) paused: bool,
+    /// The client has hung up. What it sent before may still be to come.
+    pub(crate) hung_up: bool,
     /// Nothing more will be sealed.
     closed: bool,
     /// Bytes of the outbox that were there before the handshake, and are not sealed.
@@ -65,6 +69,7 @@ pub(crate) struct Carrier {
 pub struct Handshake {
     transport: Box<dyn Transport>,
     input: Vec<u8>,
+    awaited: Weak<()>,
 }
 
 /// What came of it.
@@ -77,11 +82,15 @@ pub struct HandshakeDone {
 }
 
 impl Handshake {
-    /// Does it. This may take a millisecond.
+    /// Does it, if anybody still waits for it. This may take a millisecond.
     #[must_use]
     pub fn run(self) -> HandshakeDone {
-        let Self { mut transport, mut input } = self;
+        let Self { mut transport, mut input, awaited } = self;
         let mut output = Vec::new();
+        if awaited.strong_count() == 0 {
+            let outcome = Err(Failure(String::new()));
+            return HandshakeDone { transport, input, output, outcome };
+        }
         let shaken = transport.shake(&mut input, &mut output);
         input.drain(..shaken.consumed.min(input.len()));
         HandshakeDone { transport, input, output, outcome: shaken.outcome }
@@ -113,6 +122,7 @@ impl Carrier {
             deadline: now.after(patience),
             silent: terms.first != First::No,
             paused: false,
+            hung_up: false,
             closed: false,
             clear: 0,
             input: Vec::new(),
@@ -149,10 +159,13 @@ impl Carrier {
         if self.input.is_empty() || self.input.len() < transport.need(&self.input) {
             return None;
         }
-        let Stage::Shaking(transport) = std::mem::replace(&mut self.stage, Stage::Away) else {
+        let waits = Arc::new(());
+        let awaited = Arc::downgrade(&waits);
+        let Stage::Shaking(transport) = std::mem::replace(&mut self.stage, Stage::Away(waits))
+        else {
             return None;
         };
-        Some(Handshake { transport, input: std::mem::take(&mut self.input) })
+        Some(Handshake { transport, input: std::mem::take(&mut self.input), awaited })
     }
 
     /// A step is done. What came meanwhile goes behind what it left.

@@ -93,6 +93,12 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// That of the client itself, if it has one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificates.first().map(Vec::as_slice)
+    }
+
     /// Memory that they hold, about.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -74,7 +74,7 @@ impl Facts {
     /// What is known of a client that makes this offer.
     #[must_use]
     pub fn of(offer: &Offer<'_>) -> Self {
-        let Offer { connect, nonce, client, address, kind, proof } = *offer;
+        let Offer { connect, nonce, client, address, kind, proof, certificate: _ } = *offer;
         Self {
             jwt: connect.jwt.clone(),
             signature: connect.sig.clone(),

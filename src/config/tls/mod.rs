@@ -44,6 +44,7 @@ pub struct Tls {
     certs: Setting<Vec<Files>>,
     ca: Setting<Option<PathBuf>>,
     verify: Setting<bool>,
+    map: Setting<bool>,
     pinned: Setting<BTreeSet<Pin>>,
     first: Setting<First>,
     timeout: Setting<Duration>,
@@ -61,6 +62,7 @@ struct Block {
     files: Option<Found<Vec<Files>>>,
     ca: Option<Found<PathBuf>>,
     verify: Option<Found<bool>>,
+    map: Option<Found<bool>>,
     pinned: Option<Found<Pinned>>,
     first: Option<Found<First>>,
     timeout: Option<Found<Duration>>,
@@ -95,6 +97,7 @@ impl Tls {
             certs: Setting::new(Vec::new()),
             ca: Setting::new(None),
             verify: Setting::new(false),
+            map: Setting::new(false).or_file(block.map.take()),
             allow_non_tls: allow,
             server: None,
             clients: None,
@@ -202,13 +205,19 @@ impl Tls {
         *self.rate
     }
 
+    /// Whether users are known by their certificates.
+    #[must_use]
+    pub fn maps(&self) -> bool {
+        *self.map && self.clients.is_some()
+    }
+
     /// How long a client that must say who it is may take, unless somebody says so.
     pub(super) fn usual_auth_timeout(&self) -> Option<Duration> {
         self.clients.is_some().then(|| *self.timeout + Duration::from_secs(1))
     }
 
     pub(super) fn show(&self, dump: &mut Dump) {
-        let Self { certs, ca, verify, pinned, first, timeout, rate, allow_non_tls, .. } = self;
+        let Self { certs, ca, verify, map, pinned, first, timeout, rate, allow_non_tls, .. } = self;
         let text = |path: &Path| quoted(&path.display().to_string());
         let pair = |files: &Files| {
             let (cert, key) = (text(&files.cert.value), text(&files.key.value));
@@ -218,6 +227,7 @@ impl Tls {
         dump.line("tls.certs", format_args!("[{}]", pairs.join(", ")), certs.origin());
         dump.line("tls.ca_file", ca.as_deref().map_or_else(|| quoted(""), text), ca.origin());
         dump.plain("tls.verify", verify);
+        dump.plain("tls.verify_and_map", map);
         let pins: Vec<String> = pinned.iter().map(|pin| HEXLOWER_PERMISSIVE.encode(pin)).collect();
         dump.line("tls.pinned_certs", format_args!("[{}]", pins.join(", ")), pinned.origin());
         let shown = match **first {
@@ -284,10 +294,14 @@ impl Block {
         let suites = suites.last().map(|entry| suites_of(Field::of(entry, field.report), insecure));
         let files = files(&mut reader, field);
         let at = field.at.clone();
+        let map = reader.optional::<bool>(&["verify_and_map"]);
+        let verify = reader.optional(&["verify"]);
         let block = Self {
             files: files.map(|value| Found { value, at }),
             ca: path(&mut reader, &["ca_file"]),
-            verify: reader.optional(&["verify"]),
+            // Whoever is known by a certificate needs one.
+            verify: map.clone().filter(|map| map.value).or(verify),
+            map,
             pinned: reader.optional(&["pinned_certs"]),
             first: reader.optional(&["handshake_first", "first", "immediate"]),
             // Zero asks for the default.

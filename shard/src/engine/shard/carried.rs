@@ -62,9 +62,19 @@ impl Shard {
         seat.carrier.take_if(|_| seat.generation == conn.generation())
     }
 
+    /// Puts it back, unless the driver was told to let go of the socket meanwhile.
     fn put_carrier(&mut self, conn: ConnId, carrier: Box<Carrier>) {
-        if let Some(seat) = self.seats.get_mut(conn.slot() as usize) {
+        let seat = self.seats.get_mut(conn.slot() as usize);
+        if let Some(seat) = seat.filter(|seat| seat.end != End::Closing) {
             seat.carrier = Some(carrier);
+        }
+    }
+
+    /// The driver is told to let go of the socket: what is sealed is not written any more.
+    pub(super) fn forget_carrier(&mut self, conn: ConnId) {
+        drop(self.take_carrier(conn));
+        if let Some(outlet) = self.exchange.outlets.get_mut(conn) {
+            outlet.set_sealed(false);
         }
     }
 
@@ -78,7 +88,7 @@ impl Shard {
         let Some(carrier) = self.carrier_mut(conn) else { return };
         match &carrier.stage {
             Stage::Waiting => self.on_first_bytes(now, conn, bytes),
-            Stage::Shaking(_) | Stage::Away => {
+            Stage::Shaking(_) | Stage::Away(_) => {
                 carrier.keep(bytes);
                 self.shake(now, conn);
             }
@@ -140,7 +150,7 @@ impl Shard {
         if let Some(step) = carrier.next_step() {
             self.handshakes.push_back((conn, step));
         } else if carrier.has_too_much() {
-            if matches!(carrier.stage, Stage::Away) {
+            if matches!(carrier.stage, Stage::Away(_)) {
                 // It may be what follows the handshake.
                 if !std::mem::replace(&mut carrier.paused, true) {
                     self.commands.push_back(Command::Pause(conn));
@@ -158,6 +168,7 @@ impl Shard {
             return;
         }
         let Some(carrier) = self.carrier_mut(conn) else { return };
+        let hung_up = carrier.hung_up;
         let HandshakeDone { transport, input, output, outcome } = done;
         carrier.came_back(input, &output);
         let resumes = std::mem::take(&mut carrier.paused);
@@ -189,6 +200,11 @@ impl Shard {
                 self.sealed(conn);
                 self.not_secured(now, conn, Insecure::Failed(failure.0), None);
             }
+        }
+        let still_open = self.seat(conn).is_some_and(|seat| seat.end == End::Open);
+        let is_away = self.carrier(conn).is_some_and(|it| matches!(it.stage, Stage::Away(_)));
+        if hung_up && still_open && !is_away {
+            self.on_hang_up(now, conn, CloseReason::ClientClosed);
         }
     }
 
@@ -269,7 +285,7 @@ impl Shard {
                 let said = Some(Violation::TlsRequired);
                 self.not_secured(now, conn, Insecure::NotBegun, said);
             }
-            Stage::Shaking(_) | Stage::Away => {
+            Stage::Shaking(_) | Stage::Away(_) => {
                 self.not_secured(now, conn, Insecure::Timeout, None);
             }
             Stage::Open(_) | Stage::Failed => {}
@@ -284,13 +300,22 @@ impl Shard {
     pub(super) fn is_shaking(&self, conn: ConnId) -> bool {
         self.carrier(conn).is_some_and(|carrier| match carrier.stage {
             Stage::Waiting => !carrier.terms.optional,
-            Stage::Shaking(_) | Stage::Away => true,
+            Stage::Shaking(_) | Stage::Away(_) => true,
             Stage::Open(_) | Stage::Failed => false,
         })
     }
 
-    /// The client hung up before its handshake was over.
-    pub(super) fn on_handshake_hang_up(&mut self, now: Now, conn: ConnId) {
+    /// The client hung up before its handshake was over. If a step of it is done elsewhere, what
+    /// comes of that and what was sent behind it comes first: a publisher may leave at once after
+    /// its last message.
+    pub(super) fn on_handshake_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        if reason == CloseReason::ClientClosed
+            && let Some(carrier) = self.carrier_mut(conn)
+            && matches!(carrier.stage, Stage::Away(_))
+        {
+            carrier.hung_up = true;
+            return;
+        }
         self.not_secured(now, conn, Insecure::HungUp, None);
     }
 
@@ -352,10 +377,14 @@ impl Shard {
                 false
             }
             Stage::Open(_) => !carrier.output().is_empty(),
-            Stage::Shaking(_) | Stage::Away | Stage::Failed => {
+            Stage::Shaking(_) | Stage::Away(_) | Stage::Failed => {
                 let waits = !carrier.output().is_empty();
                 if !carrier.is_clear() {
                     self.exchange.outlets.discard(conn);
+                }
+                // Nobody waits any more for a step that is done elsewhere.
+                if let Some(carrier) = self.carrier_mut(conn) {
+                    carrier.stage = Stage::Failed;
                 }
                 waits
             }

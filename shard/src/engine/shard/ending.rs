@@ -12,7 +12,9 @@ impl Shard {
     /// The client hung up, or its socket failed.
     pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
         match self.seat(conn).map(|seat| seat.end) {
-            Some(End::Open) if self.is_shaking(conn) => self.on_handshake_hang_up(now, conn),
+            Some(End::Open) if self.is_shaking(conn) => {
+                self.on_handshake_hang_up(now, conn, reason);
+            }
             Some(End::Open) => {
                 self.with_session(now, conn, |session, exchange| session.hang_up(exchange, reason));
             }
@@ -112,6 +114,7 @@ impl Shard {
 
     pub(super) fn let_go(&mut self, conn: ConnId) {
         self.set_end(conn, End::Closing);
+        self.forget_carrier(conn);
         self.exchange.outlets.discard(conn);
         self.commands.push_back(Command::Close(conn));
     }

@@ -344,3 +344,22 @@ fn the_end_is_told_both_ways() {
     scene.sends(conn, b"PING\r\n");
     assert_eq!(scene.ended(), [CloseReason::ReadError]);
 }
+
+#[test]
+fn what_a_client_sent_before_it_hung_up_is_carried_out() {
+    let mut scene = scene(false, First::No);
+    let (listener, mut ears) = scene.sealed_client();
+    scene.sends(listener, &ears.seal(format!("{CONNECT}SUB a 1\r\n").as_bytes()));
+    let (conn, mut toy) = (scene.open(), ToyClient::new(0x21));
+    scene.given(conn, usize::MAX);
+    scene.sends(conn, &toy.hello());
+    let (_, mut last) = toy.take(&scene.given(conn, usize::MAX));
+    last.extend(toy.seal(format!("{CONNECT}PUB a 2\r\nhi\r\n").as_bytes()));
+    // All at once, while the last step of the handshake is done elsewhere.
+    scene.shard.on_bytes(scene.now, conn, &last);
+    scene.shard.on_hang_up(scene.now, conn, CloseReason::ClientClosed);
+    assert_eq!(scene.ended(), []);
+    scene.steps();
+    assert_eq!(scene.ended(), [CloseReason::ClientClosed]);
+    assert_eq!(scene.heard(listener, &mut ears), "MSG a 1 2\r\nhi\r\n");
+}
