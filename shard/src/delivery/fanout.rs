@@ -116,20 +116,6 @@ impl Fanout<'_> {
         if subscription.kin.is_some() && subscription.is_shadow() {
             return self.deliver_across(target, message, publisher);
         }
-        self.deliver_own(target, head, message, publisher)
-    }
-
-    #[inline]
-    fn deliver_own(
-        &mut self,
-        target: LocalTarget,
-        head: &[u8],
-        message: &Message<'_>,
-        publisher: Option<u32>,
-    ) -> Delivered {
-        let Some(subscription) = self.subscriptions.get_mut(target.sub) else {
-            return Delivered::No;
-        };
         if subscription.max != 0 && subscription.delivered >= subscription.max {
             return Delivered::No;
         }
@@ -183,7 +169,7 @@ impl Fanout<'_> {
             .get(shadow.of)
             .is_some_and(|own| may_deliver(own.guard.as_deref(), subject, own.queue.as_deref()));
         let delivered = match allowed {
-            true => self.deliver_own(own, &head, message, publisher),
+            true => self.deliver(own, &head, message, publisher),
             false => Delivered::No,
         };
         *self.renamed = head;

@@ -52,16 +52,13 @@ impl ClientSession {
         let mappings = self.mappings.as_deref();
         let subject =
             mappings.and_then(|all| mapped.look_up(all, publish.subject, &mut exchange.rng));
-        let flow = match subject {
-            Some(subject) => {
-                if exchange.options.trace {
-                    self.trace_mapped(exchange, publish.subject, subject);
-                }
-                let publish = Publish { subject, ..*publish };
-                self.publish_to(exchange, now, &publish, impossible)
-            }
-            None => self.publish_to(exchange, now, publish, impossible),
-        };
+        if let Some(subject) = subject
+            && exchange.options.trace
+        {
+            self.trace_mapped(exchange, publish.subject, subject);
+        }
+        let publish = Publish { subject: subject.unwrap_or(publish.subject), ..*publish };
+        let flow = self.publish_to(exchange, now, &publish, impossible);
         if matches!(flow, Flow::Retry(_)) {
             mapped.keep();
         }
@@ -69,7 +66,7 @@ impl ClientSession {
         flow
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish_to(
         &mut self,
         exchange: &mut Exchange,
