@@ -116,8 +116,11 @@ impl Directory {
             let proof = Some(Proof::of(&secret));
             Grant { proof, ..known.grant.clone() }
         });
-        if grant.is_some() && (free || offer.proof.is_some_and(|proof| proof.is_of(&secret))) {
-            return Verdict::of(grant);
+        let proven = offer.proof.is_some_and(|proof| proof.is_of(&secret));
+        if grant.is_some() && (free || proven) {
+            // Who need not sign has proved nothing, should others be asked to later.
+            let keep = |grant: Grant| Grant { proof: grant.proof.filter(|_| proven), ..grant };
+            return Verdict::of(grant.map(keep));
         }
         if connect.sig.is_empty() {
             debug!("{} - cid:{} - Signature missing", offer.address, offer.client);
@@ -387,5 +390,18 @@ mod tests {
     fn secrets_do_not_show() {
         let shown = format!("{:?}", directory());
         assert!(!shown.contains(CHEAP) && !shown.contains("$2a"), "{shown}");
+    }
+
+    #[test]
+    fn who_need_not_sign_has_proved_nothing() {
+        let (directory, key) = (directory(), pair(1).1.to_string());
+        let connect = ConnectOptions { nkey: key.clone(), ..ConnectOptions::default() };
+        let free = Entrance::User(key);
+        let (grant, at_once) = settle(directory.judge(&free, &Offer::of(&connect)));
+        let grant = grant.expect("it is let in");
+        assert!(at_once && grant.proof.is_none());
+        // A reload takes the entrance away: now it has to sign.
+        let again = Offer { proof: grant.proof.as_ref(), ..Offer::of(&connect) };
+        assert!(settle(directory.judge(&Entrance::Closed, &again)).0.is_none());
     }
 }

@@ -66,8 +66,10 @@ impl StreamImport {
         }
         let narrow = narrowed(pattern, &self.to)?;
         Some(match &self.way {
+            Way::Same => narrow,
+            // What it is called here means nothing there: only what was exported is asked for.
+            Way::Fixed | Way::Mapped(_, None) => self.from.to_vec(),
             Way::Mapped(_, Some(back)) => apply(back, &narrow),
-            _ => narrow,
         })
     }
 
@@ -134,4 +136,25 @@ fn apply(way: &Transform, subject: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     apply_into(way, subject, &mut out);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_exported_is_asked_for() {
+        let import = |to: &[u8], way| StreamImport {
+            account: AccountId::new(2),
+            from: b"x"[..].into(),
+            to: to.into(),
+            way,
+        };
+        // Neither of the two patterns holds the other.
+        let fixed = import(b"secret.*", Way::Fixed);
+        assert_eq!(fixed.shadow(b"*.b").as_deref(), Some(&b"x"[..]));
+        let same = StreamImport { from: b"s.*"[..].into(), ..import(b"s.*", Way::Same) };
+        assert_eq!(same.shadow(b"*.b").as_deref(), Some(&b"s.b"[..]));
+        assert_eq!(same.shadow(b"*.b.c"), None);
+    }
 }

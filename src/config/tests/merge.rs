@@ -217,6 +217,14 @@ fn the_dump_shows_every_setting_and_no_secret() {
 }
 
 #[test]
+fn users_known_by_certificates_are_not_let_in_without_one_because_tls_is_off() {
+    let text = "tls { cert_file: a, key_file: b, ca_file: c, verify_and_map: true }\n\
+                authorization { users: [ { user: \"CN=bob\" } ] }";
+    let settings = settings(text, "--tls=false");
+    assert!(settings.tls.maps());
+}
+
+#[test]
 fn files_that_say_the_same_have_the_digest_of_nats_server() {
     // Printed by nats-server 2.15.1.
     let expected = "sha256:797533ebd0dfba7d34a0f9337ecf147e442871f48ddfd07ed751575a5737267e";

@@ -205,10 +205,11 @@ impl Tls {
         *self.rate
     }
 
-    /// Whether users are known by their certificates.
+    /// Whether users are known by their certificates. If a flag takes TLS away, nobody is let in:
+    /// such users have no password that could be asked for instead.
     #[must_use]
     pub fn maps(&self) -> bool {
-        *self.map && self.clients.is_some()
+        *self.map
     }
 
     /// How long a client that must say who it is may take, unless somebody says so.
