@@ -24,7 +24,8 @@ const STACK_BYTES: usize = 512 << 10;
 const NICE: i32 = 10;
 
 /// The way to these threads. They end when all of these are gone. A connection has one step in it
-/// at most, so that the bound of connections bounds it.
+/// at most. The step of one that has ended stays until its turn comes and is skipped then, so that
+/// what waits is bounded by how many connect within the time for a handshake.
 #[derive(Clone)]
 pub(super) struct Shakers {
     queue: Sender<(ShardId, ConnId, Handshake)>,

@@ -116,9 +116,6 @@ impl Operators {
                     admission.issuer,
                     admission.known.account.name,
                 );
-                if admission.limits.subs >= 0 || admission.limits.payload >= 0 {
-                    self.registry.warn_of_user_limits();
-                }
                 admission.grant(&self.registry)
             }
             Err(refusal) if refusal.is_error() => {

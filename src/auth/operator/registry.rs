@@ -123,8 +123,6 @@ pub struct Registry {
     watch: OnceLock<Watch>,
     /// Wakes whoever watches the clock.
     keeper: OnceLock<Sender<()>>,
-    /// What is said once was said.
-    warned: AtomicBool,
 }
 
 /// Whoever wants to know of accounts.
@@ -156,7 +154,6 @@ impl Registry {
             known: Mutex::default(),
             watch: OnceLock::new(),
             keeper: OnceLock::new(),
-            warned: AtomicBool::new(false),
         }
     }
 
@@ -168,13 +165,6 @@ impl Registry {
     /// There is somebody who watches the clock.
     pub(super) fn wake_with(&self, wake: Sender<()>) {
         let _ = self.keeper.set(wake);
-    }
-
-    /// Says once that limits in claims of users are not enforced.
-    pub(super) fn warn_of_user_limits(&self) {
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            warn!("Users with limits of subscriptions or payloads: these are not in force yet");
-        }
     }
 
     pub(super) fn tell(&self, change: Change<'_>) {
