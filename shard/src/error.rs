@@ -49,6 +49,10 @@ pub enum Violation {
     Headers,
     /// An operation that is not for this connection: wrong credentials, or none yet.
     Authorization,
+    /// The same: it comes through a proxy that nobody trusts.
+    ProxyNotTrusted,
+    /// The same: it has to come through a proxy.
+    ProxyRequired,
     /// No handshake, or none in time, on a server that insists on one.
     TlsRequired,
     /// More handshakes within a second than the operator allows.
@@ -102,7 +106,9 @@ impl Violation {
             Self::UnknownOperation => "Unknown Protocol Operation",
             Self::ControlLine => "maximum control line exceeded",
             Self::MaxPayload => "Maximum Payload Violation",
-            Self::Authorization => "Authorization Violation",
+            Self::Authorization | Self::ProxyNotTrusted | Self::ProxyRequired => {
+                "Authorization Violation"
+            }
             Self::AuthTimeout => "Authentication Timeout",
             Self::UserExpired => "User Authentication Expired",
             Self::AccountExpired => "Account Authentication Expired",
@@ -153,6 +159,8 @@ impl Violation {
             Self::ControlLine => CloseReason::MaxControlLine,
             Self::MaxPayload => CloseReason::MaxPayload,
             Self::Authorization | Self::SignerGone => CloseReason::AuthenticationFailure,
+            Self::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
+            Self::ProxyRequired => CloseReason::ProxyRequired,
             Self::UserExpired | Self::AccountExpired => CloseReason::AuthenticationExpired,
             Self::Revoked => CloseReason::Revoked,
             Self::AuthTimeout => CloseReason::AuthenticationTimeout,
@@ -222,6 +230,10 @@ pub enum CloseReason {
     Revoked,
     /// Its handshake came to nothing.
     Handshake,
+    /// It came through a proxy that nobody trusts, or nobody trusts any more.
+    ProxyNotTrusted,
+    /// It did not come through a proxy, and had to.
+    ProxyRequired,
 }
 
 impl CloseReason {
@@ -264,6 +276,8 @@ impl fmt::Display for CloseReason {
             Self::AuthenticationExpired => "Authentication Expired",
             Self::Revoked => "Credentials Revoked",
             Self::Handshake => "TLS Handshake Failure",
+            Self::ProxyNotTrusted => "Proxy Not Trusted",
+            Self::ProxyRequired => "Proxy Required",
         })
     }
 }

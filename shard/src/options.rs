@@ -94,6 +94,8 @@ pub struct Offer<'a> {
     pub certificate: Option<&'a [u8]>,
     /// What was verified when it was let in, if it is judged again because other rules hold.
     pub proof: Option<&'a Proof>,
+    /// Key of the proxy that vouched for it then.
+    pub proxy: Option<&'a Arc<str>>,
 }
 
 impl<'a> Offer<'a> {
@@ -109,6 +111,7 @@ impl<'a> Offer<'a> {
             kind: ConnectionKind::Standard,
             certificate: None,
             proof: None,
+            proxy: None,
         }
     }
 }
@@ -165,7 +168,7 @@ pub enum Verdict {
     /// The client may connect, and is this.
     Admitted(Box<Grant>),
     /// It may not.
-    Refused,
+    Refused(Refusal),
     /// That takes longer than a shard may think: this finds out, on a thread of its own. Nothing
     /// that the client sends after its CONNECT is carried out before the answer is there.
     Later(Job),
@@ -175,21 +178,63 @@ impl Verdict {
     /// This grant, or none.
     #[must_use]
     pub fn of(grant: Option<Grant>) -> Self {
-        grant.map_or(Self::Refused, |grant| Self::Admitted(Box::new(grant)))
+        Self::known(grant.ok_or(Refusal::Credentials))
+    }
+
+    fn known(outcome: Outcome) -> Self {
+        match outcome {
+            Ok(grant) => Self::Admitted(Box::new(grant)),
+            Err(why) => Self::Refused(why),
+        }
     }
 
     /// What `find_out` will say, which takes so little of a core that it need not wait until nobody
     /// else wants one: some signatures, a file, an answer from elsewhere.
     pub fn soon(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
-        let job = Job::new(|answer| answer.give(find_out()));
-        Self::Later(Job { light: true, ..job })
+        Self::Later(Job::new(|answer| answer.give(find_out())).lightly())
     }
 
     /// What `find_out` will say.
     pub fn later(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
         Self::Later(Job::new(|answer| answer.give(find_out())))
     }
+
+    /// What becomes of it by `judge`, which sees what this says and has the last word.
+    #[must_use]
+    pub fn then(self, judge: impl FnOnce(Outcome) -> Outcome + Send + 'static) -> Self {
+        match self {
+            Self::Admitted(grant) => Self::known(judge(Ok(*grant))),
+            Self::Refused(why) => Self::known(judge(Err(why))),
+            Self::Later(job) => Self::Later(job.then(judge)),
+        }
+    }
 }
+
+/// Why a client may not connect. It hears the same whatever it is; monitoring tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// What it offers is not enough.
+    Credentials,
+    /// It comes through a proxy that nobody trusts.
+    ProxyNotTrusted,
+    /// It does not come through a proxy, and has to.
+    ProxyRequired,
+}
+
+impl Refusal {
+    /// What its client hears, and why the connection ends.
+    #[must_use]
+    pub const fn violation(self) -> Violation {
+        match self {
+            Self::Credentials => Violation::Authorization,
+            Self::ProxyNotTrusted => Violation::ProxyNotTrusted,
+            Self::ProxyRequired => Violation::ProxyRequired,
+        }
+    }
+}
+
+/// What a client may be, or why it may not connect.
+pub type Outcome = Result<Grant, Refusal>;
 
 /// Finds out whether a client may connect. Run by a thread that has time, unless its client has
 /// gone before its turn came.
@@ -205,14 +250,29 @@ impl Job {
         Self { run: Box::new(run), light: false }
     }
 
+    /// The same, where it takes so little of a core that it need not wait until nobody else wants
+    /// one.
+    #[must_use]
+    pub fn lightly(self) -> Self {
+        Self { light: true, ..self }
+    }
+
     /// Whether it takes little of a core.
     #[must_use]
     pub const fn is_light(&self) -> bool {
         self.light
     }
 
+    /// The same, with another answer: that of `judge`, which sees the first.
+    #[must_use]
+    pub fn then(self, judge: impl FnOnce(Outcome) -> Outcome + Send + 'static) -> Self {
+        let light = self.light;
+        let run = |answer: Answer| self.run(|outcome| answer.tell(judge(outcome)));
+        Self { run: Box::new(run), light }
+    }
+
     /// Runs it; the answer goes to `take`, from whatever thread has it.
-    pub fn run(self, take: impl FnOnce(Option<Grant>) + Send + 'static) {
+    pub fn run(self, take: impl FnOnce(Outcome) + Send + 'static) {
         (self.run)(Answer(Some(Box::new(take))));
     }
 }
@@ -224,13 +284,18 @@ impl fmt::Debug for Job {
 }
 
 /// Where a [`Job`] says what it found out. One that is dropped refuses the client.
-pub struct Answer(Option<Box<dyn FnOnce(Option<Grant>) + Send>>);
+pub struct Answer(Option<Box<dyn FnOnce(Outcome) + Send>>);
 
 impl Answer {
     /// What the client may be; `None` if it may not connect.
-    pub fn give(mut self, grant: Option<Grant>) {
+    pub fn give(self, grant: Option<Grant>) {
+        self.tell(grant.ok_or(Refusal::Credentials));
+    }
+
+    /// What the client may be, or why it may not connect.
+    pub fn tell(mut self, outcome: Outcome) {
         if let Some(take) = self.0.take() {
-            take(grant);
+            take(outcome);
         }
     }
 }
@@ -238,7 +303,7 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         if let Some(take) = self.0.take() {
-            take(None);
+            take(Err(Refusal::Credentials));
         }
     }
 }
@@ -295,6 +360,8 @@ pub struct Grant {
     pub account_name: Arc<str>,
     /// Who it is, for logs.
     pub user: Option<Arc<str>>,
+    /// Key of the trusted proxy through which it came.
+    pub proxy: Option<Arc<str>>,
     /// What it proved, if that need not be proved again.
     pub proof: Option<Proof>,
     /// What it may do; `None` if it may do everything.
@@ -315,6 +382,7 @@ impl Default for Grant {
             account: AccountId::GLOBAL,
             account_name: "$G".into(),
             user: None,
+            proxy: None,
             proof: None,
             permissions: None,
             stays: None,

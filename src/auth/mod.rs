@@ -11,6 +11,7 @@
 //! | [`nkey`] | keys as text, and signatures |
 //! | [`operator`], [`jwt`] | operator mode: users whose claims were signed |
 //! | [`kinds`] | which kinds of connections a user may use |
+//! | [`proxies`] | who vouches for a client that comes through a proxy |
 
 mod accounts;
 pub mod jwt;
@@ -19,13 +20,14 @@ mod mapped;
 pub mod nkey;
 pub mod operator;
 pub mod password;
+mod proxies;
 mod users;
 
 use std::sync::Arc;
 
 use ringbus_shard::authorize::{Permissions, Rules};
 use ringbus_shard::ids::AccountId;
-use ringbus_shard::options::{Authenticator, Grant, Nonce, Offer, Verdict};
+use ringbus_shard::options::{Authenticator, Grant, Job, Nonce, Offer, Refusal, Verdict};
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
@@ -37,6 +39,10 @@ use self::users::{Directory, Entrance, judge_password};
 
 pub use self::accounts::{Account, Accounts, GLOBAL, SYSTEM};
 pub use self::kinds::Kinds;
+pub use self::proxies::Proxies;
+
+/// What a client offers is not enough.
+const REFUSED: Verdict = Verdict::Refused(Refusal::Credentials);
 
 /// Who may connect, and to which account.
 #[derive(Debug)]
@@ -44,6 +50,7 @@ pub struct Auth {
     demand: Demand,
     /// Users are known by their certificates.
     mapped: Option<Mapped>,
+    proxies: Arc<Proxies>,
     accounts: Vec<Account>,
     system: Arc<str>,
 }
@@ -137,6 +144,7 @@ impl<'a> Users<'a> {
         Auth {
             demand,
             mapped: None,
+            proxies: Arc::default(),
             system: Arc::clone(self.accounts.system()),
             accounts: self.in_force,
         }
@@ -150,6 +158,7 @@ impl<'a> Users<'a> {
         Auth {
             demand,
             mapped: None,
+            proxies: Arc::default(),
             system: Arc::clone(self.accounts.system()),
             accounts: self.in_force,
         }
@@ -174,6 +183,7 @@ impl<'a> Users<'a> {
         Auth {
             demand,
             mapped: None,
+            proxies: Arc::default(),
             system: Arc::clone(self.accounts.system()),
             accounts: self.in_force,
         }
@@ -191,7 +201,8 @@ impl Auth {
     pub fn by_claims(operators: Arc<Operators>, accounts: &Accounts) -> Self {
         let system = Arc::clone(accounts.system());
         let in_force = [GLOBAL, &*system].map(|name| accounts.enter(name)).into();
-        Self { demand: Demand::Claims(operators), mapped: None, accounts: in_force, system }
+        let (demand, proxies) = (Demand::Claims(operators), Arc::default());
+        Self { demand, mapped: None, proxies, accounts: in_force, system }
     }
 
     /// Whoever judges by claims, if that is how it is done.
@@ -216,15 +227,25 @@ impl Auth {
         &self.system
     }
 
+    /// Clients come through these proxies, as far as they must or say so.
+    #[must_use]
+    pub fn behind(self, proxies: Proxies) -> Self {
+        Self { proxies: Arc::new(proxies), ..self }
+    }
+
+    /// Keys of the proxies that are trusted.
+    #[must_use]
+    pub fn trusted_proxies(&self) -> &[PublicKey] {
+        &self.proxies.trusted
+    }
+
     /// What the server itself is in the system account.
     #[must_use]
     pub fn server(&self) -> Grant {
         let account_name = Arc::clone(&self.system);
         Grant { account: AccountId::SYSTEM, account_name, ..Grant::default() }
     }
-}
 
-impl Auth {
     /// The same, but users are known by their certificates. Where there are no users, nothing is
     /// different.
     #[must_use]
@@ -233,6 +254,43 @@ impl Auth {
             self.mapped = Some(Mapped::new(users.names()));
         }
         self
+    }
+
+    /// What it is by what it offers, whoever vouches for it.
+    fn judge_client(&self, offer: &Offer<'_>) -> Verdict {
+        let connect = offer.connect;
+        match &self.demand {
+            Demand::Open => Verdict::of(Some(Grant::default())),
+            // Nothing can be learned from how long a refusal takes that names nobody.
+            Demand::Token(_) if connect.auth_token.is_empty() => REFUSED,
+            Demand::User(..) if connect.user.is_empty() => REFUSED,
+            Demand::Token(token) => {
+                let grant = || Some(Grant::default());
+                let offered = &connect.auth_token;
+                judge_password(Some(token), token.cost(), offered, offer.proof, grant)
+            }
+            Demand::User(user, password) => {
+                let named = bool::from(same(user, &connect.user));
+                let known = named.then_some(password);
+                let user = || Some(Grant { user: Some(user.as_str().into()), ..Grant::default() });
+                judge_password(known, password.cost(), &connect.pass, offer.proof, user)
+            }
+            // They are judged together with who vouches for them.
+            Demand::Claims(_) => REFUSED,
+            Demand::Users(users, entrance) => match &self.mapped {
+                // A key counts before a certificate, where anybody has one.
+                Some(mapped) if offer.connect.nkey.is_empty() || !users.has_keys() => {
+                    let known = |name: &str| users.has_named(name);
+                    let Some(user) = mapped.user(known, offer.certificate) else {
+                        return REFUSED;
+                    };
+                    // A user who has a password needs it all the same.
+                    let connect = ConnectOptions { user, ..offer.connect.clone() };
+                    users.judge(entrance, &Offer { connect: &connect, ..*offer })
+                }
+                _ => users.judge(entrance, offer),
+            },
+        }
     }
 }
 
@@ -249,46 +307,23 @@ impl Authenticator for Auth {
         match &self.demand {
             Demand::Users(users, _) if users.has_keys() => nonce(),
             Demand::Claims(_) => nonce(),
+            _ if !self.proxies.trusted.is_empty() => nonce(),
             _ => None,
         }
     }
 
     fn judge(&self, offer: &Offer<'_>) -> Verdict {
-        let connect = offer.connect;
-        match &self.demand {
-            Demand::Open => Verdict::of(Some(Grant::default())),
-            // Nothing can be learned from how long a refusal takes that names nobody.
-            Demand::Token(_) if connect.auth_token.is_empty() => Verdict::Refused,
-            Demand::User(..) if connect.user.is_empty() => Verdict::Refused,
-            Demand::Token(token) => {
-                let grant = || Some(Grant::default());
-                let offered = &connect.auth_token;
-                judge_password(Some(token), token.cost(), offered, offer.proof, grant)
-            }
-            Demand::User(user, password) => {
-                let named = bool::from(same(user, &connect.user));
-                let known = named.then_some(password);
-                let user = || Some(Grant { user: Some(user.as_str().into()), ..Grant::default() });
-                judge_password(known, password.cost(), &connect.pass, offer.proof, user)
-            }
-            Demand::Claims(operators) => {
-                let (operators, facts) = (Arc::clone(operators), Facts::of(offer));
-                Verdict::soon(move || operators.judge(&facts))
-            }
-            Demand::Users(users, entrance) => match &self.mapped {
-                // A key counts before a certificate, where anybody has one.
-                Some(mapped) if offer.connect.nkey.is_empty() || !users.has_keys() => {
-                    let known = |name: &str| users.has_named(name);
-                    let Some(user) = mapped.user(known, offer.certificate) else {
-                        return Verdict::Refused;
-                    };
-                    // A user who has a password needs it all the same.
-                    let connect = ConnectOptions { user, ..offer.connect.clone() };
-                    users.judge(entrance, &Offer { connect: &connect, ..*offer })
-                }
-                _ => users.judge(entrance, offer),
-            },
+        let voucher = match self.proxies.voucher(offer) {
+            Ok(voucher) => voucher,
+            Err(why) => return Verdict::Refused(why),
+        };
+        if let Demand::Claims(operators) = &self.demand {
+            let (operators, facts) = (Arc::clone(operators), Facts::of(offer));
+            let judge = move |proxy| operators.judge(&Facts { proxy, ..facts });
+            let job = Job::new(|answer| answer.tell(voucher.verify().and_then(judge)));
+            return Verdict::Later(job.lightly());
         }
+        self.proxies.judge(voucher, offer, self.judge_client(offer))
     }
 
     fn knows(&self, user: &str) -> bool {

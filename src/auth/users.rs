@@ -8,6 +8,7 @@ use ringbus_shard::options::{Grant, Offer, Proof, Verdict};
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
+use super::REFUSED;
 use super::kinds::Kinds;
 use super::nkey::{self, PublicKey, Role};
 use super::password::{self, Password, same};
@@ -74,7 +75,7 @@ impl Directory {
         let connect = offer.connect;
         if self.offers_nothing(connect) {
             return match entrance {
-                Entrance::Closed => Verdict::Refused,
+                Entrance::Closed => REFUSED,
                 Entrance::Guest(guest) => Verdict::of(Some(guest.clone())),
                 Entrance::User(name) => self.become_user(name, offer),
             };
@@ -86,7 +87,7 @@ impl Directory {
         }
         if connect.user.is_empty() {
             // Nobody in particular is meant: nothing can be learned from how long this takes.
-            return Verdict::Refused;
+            return REFUSED;
         }
         let known = self.named.get(&connect.user).filter(|known| known.kinds.allow(offer.kind));
         let credential = known.map(|known| &known.credential);
@@ -124,11 +125,11 @@ impl Directory {
         }
         if connect.sig.is_empty() {
             debug!("{} - cid:{} - Signature missing", offer.address, offer.client);
-            return Verdict::Refused;
+            return REFUSED;
         }
         let Some(signature) = nkey::signature(connect.sig.expose()) else {
             debug!("{} - cid:{} - Signature not valid base64", offer.address, offer.client);
-            return Verdict::Refused;
+            return REFUSED;
         };
         let (nonce, address, client) = (offer.nonce.to_vec(), offer.address, offer.client);
         Verdict::soon(move || {
@@ -165,7 +166,7 @@ pub(super) fn judge_password(
     {
         return Verdict::of(grant());
     }
-    let Some(dearest) = dearest else { return Verdict::Refused };
+    let Some(dearest) = dearest else { return REFUSED };
     let offered = offered.clone();
     let Some(Password::Hashed(hash)) = known.cloned() else {
         return Verdict::later(move || {
@@ -244,10 +245,10 @@ mod tests {
     fn settle(verdict: Verdict) -> (Option<Grant>, bool) {
         match verdict {
             Verdict::Admitted(grant) => (Some(*grant), true),
-            Verdict::Refused => (None, true),
+            Verdict::Refused(_) => (None, true),
             Verdict::Later(job) => {
                 let (tell, told) = mpsc::channel();
-                job.run(move |grant| tell.send(grant).unwrap());
+                job.run(move |outcome| tell.send(outcome.ok()).unwrap());
                 (told.recv().unwrap(), false)
             }
         }

@@ -31,7 +31,7 @@ use crate::identity::Identity;
 use crate::inherit;
 use crate::listen::{self, Endpoint};
 use crate::monitor::answers::Endpoints;
-use crate::monitor::{self, Door, Facts, SharedFacts};
+use crate::monitor::{self, Facts, SharedFacts};
 use crate::observe::log::{FATAL, Log, LogOptions};
 use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
@@ -353,16 +353,6 @@ impl Server<'_> {
         })
     }
 
-    /// Opens the monitoring port, if there is to be one.
-    fn monitoring(&self) -> Result<Option<Door>, String> {
-        let settings = &self.plan.settings;
-        let (http, https) = (*settings.monitoring.http, *settings.monitoring.https);
-        let Some(port) = http.or(https) else { return Ok(None) };
-        let host = settings.monitoring.host.as_ref().unwrap_or(&settings.listen.host).clone();
-        let tls = settings.tls.server.clone().filter(|_| https.is_some());
-        Door::open(Endpoint { host, port }, tls.map(tls::Shared::new)).map(Some)
-    }
-
     /// What monitoring says of this server.
     fn facts(&self, identity: &Identity, auth: &Auth, endpoint: &Endpoint) -> Facts {
         let settings = &self.plan.settings;
@@ -372,6 +362,7 @@ impl Server<'_> {
             auth_required: auth.required(),
             accounts: operators::accounts(auth),
             terms: Arc::new(settings.auth.terms(&self.accounts)),
+            proxies: auth.trusted_proxies().iter().map(|key| key.to_string().into()).collect(),
             system_account: auth.system_account().to_owned(),
             endpoint: endpoint.clone(),
             secure: settings.monitoring.https.is_some(),

@@ -55,7 +55,7 @@ pub(super) fn auth(settings: &Settings, accounts: &mut Accounts) -> Result<Auth,
         keys.iter().cloned().chain([system.to_owned()]).collect::<HashSet<_>>()
     });
     let operators = Operators::new(registry, pinned, (*config.sentinel).clone());
-    Ok(Auth::by_claims(Arc::new(operators), accounts))
+    Ok(Auth::by_claims(Arc::new(operators), accounts).behind(settings.auth.behind()))
 }
 
 /// The accounts in force, by their numbers.

@@ -14,6 +14,7 @@ use ringbus_shard::transport::First;
 use tracing::{error, info, warn};
 
 use super::{Live, Server, advertised, log_options, operators};
+use crate::auth::nkey::PublicKey;
 use crate::cli::Verbosity;
 use crate::config::{self, Credentials, Loaded, Logging, ReloadStep, Settings, Tls};
 use crate::files;
@@ -233,6 +234,17 @@ fn say_auth(old: &Credentials, new: &Credentials) {
     }
     if *old.token != *new.token {
         info!("Reloaded: authorization token");
+    }
+    let missing = |from: &[PublicKey], other: &[PublicKey]| {
+        let keys = from.iter().filter(|key| !other.contains(key));
+        let keys: Vec<String> = keys.map(|key| format!("\"{key}\"")).collect();
+        (!keys.is_empty()).then(|| keys.join(" "))
+    };
+    if let Some(removed) = missing(&old.proxies, &new.proxies) {
+        info!("Reloaded: proxies trusted keys [{removed}] were removed");
+    }
+    if let Some(added) = missing(&new.proxies, &old.proxies) {
+        info!("Reloaded: proxies trusted keys [{added}] were added");
     }
     // The users of all accounts are one list to nats-server.
     if *old.users != *new.users || *old.accounts != *new.accounts {

@@ -1,11 +1,14 @@
-//! What the process says of TLS for clients.
+//! TLS: what the process says of it for clients, and the monitoring port that may have it.
 
 use std::time::{Duration, Instant};
 
 use ringbus_shard::transport;
 use tracing::{info, warn};
 
-use crate::tls::clients::Rate;
+use super::Server;
+use crate::listen::Endpoint;
+use crate::monitor::Door;
+use crate::tls::{self, clients::Rate};
 
 /// How often it is said that handshakes were refused, at most.
 const REFUSED_SAID_EVERY: Duration = Duration::from_secs(1);
@@ -51,5 +54,17 @@ pub(super) fn say_tls(terms: transport::Terms) {
     info!("TLS {} for client connections", if available { "available" } else { "required" });
     if always_first {
         warn!("Clients that are not using \"TLS Handshake First\" option will fail to connect");
+    }
+}
+
+impl Server<'_> {
+    /// Opens the monitoring port, if there is to be one.
+    pub(super) fn monitoring(&self) -> Result<Option<Door>, String> {
+        let settings = &self.plan.settings;
+        let (http, https) = (*settings.monitoring.http, *settings.monitoring.https);
+        let Some(port) = http.or(https) else { return Ok(None) };
+        let host = settings.monitoring.host.as_ref().unwrap_or(&settings.listen.host).clone();
+        let tls = settings.tls.server.clone().filter(|_| https.is_some());
+        Door::open(Endpoint { host, port }, tls.map(tls::Shared::new)).map(Some)
     }
 }

@@ -19,6 +19,7 @@ use super::mappings;
 use super::operators::Operators;
 use super::permissions::{self, Given};
 use super::problem::{Report, Spot};
+use super::proxies;
 use super::reader::{Field, Found, FromField, Reader};
 use super::setting::{Origin, Setting};
 use super::sharing;
@@ -26,7 +27,7 @@ use super::units;
 use super::value::Value;
 use crate::auth::nkey::{PublicKey, Role};
 use crate::auth::password::is_bcrypt;
-use crate::auth::{self, Accounts, Auth, GLOBAL, Kinds};
+use crate::auth::{self, Accounts, Auth, GLOBAL, Kinds, Proxies};
 use crate::cli::Flags;
 
 /// A longer timeout is worth a warning: it is likely a duration without quotes.
@@ -53,6 +54,10 @@ pub struct Credentials {
     pub mappings: Setting<Mappings>,
     /// What the system account is called; one of the accounts, unless it is the default.
     pub system_account: Setting<String>,
+    /// Clients must come through a trusted proxy, where no users say so each.
+    pub proxy_required: Setting<bool>,
+    /// Keys of the proxies that are trusted.
+    pub proxies: Setting<Vec<PublicKey>>,
     /// The user that a client becomes which offers nothing.
     pub no_auth_user: Setting<Option<String>>,
     /// Whether there is an `authorization` block, be it empty.
@@ -72,6 +77,8 @@ pub struct User {
     pub kinds: Kinds,
     /// What it may do, if that was said of it.
     pub permissions: Option<Rules>,
+    /// It must come through a trusted proxy.
+    pub proxy_required: bool,
 }
 
 /// The block as it is in the file.
@@ -83,6 +90,7 @@ struct Block {
     users: Option<Found<Vec<User>>>,
     default_permissions: Option<Found<Rules>>,
     timeout: Option<Found<Duration>>,
+    proxy_required: Option<Found<bool>>,
 }
 
 impl Credentials {
@@ -126,6 +134,8 @@ impl Credentials {
                     let told = || operators.system_account().unwrap_or(auth::SYSTEM).to_owned();
                     if name.is_empty() { told() } else { name }
                 }),
+            proxy_required: Setting::new(false).or_file(block.proxy_required),
+            proxies: Setting::new(Vec::new()).or_file(proxies::read(reader)),
             no_auth_user: Setting::new(String::new())
                 .or_file(reader.optional(&["no_auth_user"]))
                 .map(non_empty),
@@ -208,6 +218,23 @@ impl Credentials {
     /// single user. New accounts get their numbers from `accounts`.
     #[must_use]
     pub fn auth(&self, accounts: &mut Accounts) -> Auth {
+        self.without_proxies(accounts).behind(self.behind())
+    }
+
+    /// Who vouches for clients, and for which of them somebody has to.
+    #[must_use]
+    pub fn behind(&self) -> Proxies {
+        let through_proxy = self.all_users().filter(|(_, user)| user.proxy_required);
+        let no_users = self.all_users().next().is_none();
+        let is_open = self.user.is_none() && self.token.is_empty();
+        Proxies {
+            trusted: (*self.proxies).clone(),
+            bound: through_proxy.map(|(_, user)| user.name.clone()).collect(),
+            all_bound: *self.proxy_required && no_users && !is_open,
+        }
+    }
+
+    fn without_proxies(&self, accounts: &mut Accounts) -> Auth {
         let mut users = auth::Users::new(accounts);
         for account in self.accounts.iter() {
             users.account(&account.name);
@@ -249,6 +276,8 @@ impl Credentials {
             && *self.default_permissions == *new.default_permissions
             && *self.accounts == *new.accounts
             && *self.mappings == *new.mappings
+            && *self.proxy_required == *new.proxy_required
+            && *self.proxies == *new.proxies
             && *self.no_auth_user == *new.no_auth_user
             && self.has_guests() == new.has_guests()
     }
@@ -291,6 +320,8 @@ impl Credentials {
         dump.line("authorization.users", User::shown(users), users.origin());
         dump.line("authorization.default_permissions", shown, default.origin());
         dump.duration("authorization.timeout", timeout);
+        dump.plain("authorization.proxy_required", &self.proxy_required);
+        dump.line("proxies", proxies::shown(&self.proxies), self.proxies.origin());
         dump.line("accounts", accounts::shown(accounts), accounts.origin());
         dump.line("mappings", mappings::shown(mappings), mappings.origin());
         dump.text("system_account", &self.system_account);
@@ -309,6 +340,7 @@ impl Block {
                 .optional::<Given>(&["default_permissions", "default_permission", "permissions"])
                 .map(|found| found.map(|given| given.0)),
             timeout: reader.optional::<Timeout>(&["timeout"]).map(|found| found.map(|it| it.0)),
+            proxy_required: reader.optional(&["proxy_required"]),
         };
         later::refuse(&mut reader, later::AUTHORIZATION);
         let report = reader.report();
@@ -382,7 +414,8 @@ impl User {
                     true => String::new(),
                     false => format!(", allowed_connection_types: {}", user.kinds),
                 };
-                format!("{{{who}{}{kinds}}}", rules.unwrap_or_default())
+                let proxied = if user.proxy_required { ", proxy_required: true" } else { "" };
+                format!("{{{who}{}{kinds}{proxied}}}", rules.unwrap_or_default())
             })
             .collect();
         format!("[{}]", texts.join(", "))
@@ -401,8 +434,9 @@ impl FromField<'_> for User {
             "connection_types",
             "clients",
         ]);
+        let proxy_required = reader.optional::<bool>(&["proxy_required"]);
+        let proxy_required = proxy_required.is_some_and(|found| found.value);
         let is_keyed = key.as_ref().is_some_and(|key| key.value != UserKey::None);
-        later::refuse(&mut reader, later::USER);
         reader.finish();
         let kinds = kinds.map(|kinds| kinds.value.0).unwrap_or_default();
         let permissions = permissions.map(|given| given.value.0);
@@ -413,16 +447,21 @@ impl FromField<'_> for User {
             return None;
         }
         match key.map(|key| key.value) {
-            Some(UserKey::Valid(key)) => {
-                Some(Self { name: key.to_string(), password, key: Some(key), kinds, permissions })
-            }
+            Some(UserKey::Valid(key)) => Some(Self {
+                name: key.to_string(),
+                password,
+                key: Some(key),
+                kinds,
+                permissions,
+                proxy_required,
+            }),
             Some(UserKey::Invalid) => None,
             Some(UserKey::None) | None if name.is_empty() => {
                 field.report.error(field.at, "User entry requires a user");
                 None
             }
             Some(UserKey::None) | None => {
-                Some(Self { name, password, key: None, kinds, permissions })
+                Some(Self { name, password, key: None, kinds, permissions, proxy_required })
             }
         }
     }

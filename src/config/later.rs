@@ -91,7 +91,6 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["mqtt"], "MQTT", Shape::Map(nested::MQTT), is_empty),
     feature(&["feature_flags"], "a feature flag", ANY, is_empty),
     feature(&["default_js_domain"], "JetStream", ANY, is_empty),
-    feature(&["proxies"], "a trusted proxy", Shape::Map(nested::PROXIES), is_empty),
 ];
 
 /// What a `tls` block cannot have: all of it would let somebody in, or keep somebody out.
@@ -107,14 +106,8 @@ pub(super) const IN_TLS: &[Feature] = &[
 const CERT_STORE: &str = "a certificate store of Windows";
 
 /// Keys of the `authorization` block.
-pub(super) const AUTHORIZATION: &[Feature] = &[
-    feature(&["auth_callout", "auth_hook"], "auth callout", Shape::Map(nested::CALLOUT), never),
-    feature(&["proxy_required"], "a trusted proxy", ANY, is_false),
-];
-
-/// Keys of a user in it.
-pub(super) const USER: &[Feature] =
-    &[feature(&["proxy_required"], "a trusted proxy", ANY, is_false)];
+pub(super) const AUTHORIZATION: &[Feature] =
+    &[feature(&["auth_callout", "auth_hook"], "auth callout", Shape::Map(nested::CALLOUT), never)];
 
 /// Keys of an account.
 pub(super) const ACCOUNT: &[Feature] = &[

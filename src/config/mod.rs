@@ -39,6 +39,7 @@ mod operators;
 mod parser;
 mod permissions;
 mod problem;
+mod proxies;
 mod reader;
 mod reload;
 mod setting;

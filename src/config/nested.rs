@@ -104,8 +104,6 @@ pub(super) const OCSP_CACHE: Keys = &[
     (&["save_interval"], ANY),
 ];
 
-pub(super) const PROXIES: Keys = &[(&["trusted"], Shape::ListOf(&[(&["key", "public_key"], ANY)]))];
-
 pub(super) const CLUSTER: Keys = &[
     (&["name"], ANY),
     (&["listen"], ANY),

@@ -86,6 +86,14 @@ struct ConnInfo {
     subscriptions_list_detail: Vec<SubDetail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name_tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<Proxy>,
+}
+
+/// A trusted proxy.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Proxy {
+    pub(super) key: Arc<str>,
 }
 
 /// What connections are sorted by.
@@ -581,5 +589,6 @@ fn info(
             .collect(),
         subscriptions_list_detail: details.map(|held| SubDetail::new(held, view.cid)).collect(),
         name_tag: wish.auth.then(|| view.account.to_string()),
+        proxy: view.proxy.clone().map(|key| Proxy { key }),
     }
 }

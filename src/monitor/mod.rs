@@ -67,6 +67,8 @@ pub struct Facts {
     pub accounts: Vec<Account>,
     /// What holds in them.
     pub terms: Arc<ringbus_shard::account::Accounts>,
+    /// Keys of the proxies that may vouch for clients.
+    pub proxies: Vec<Arc<str>>,
     /// What the system account is called.
     pub system_account: String,
     /// Where monitoring listens; nowhere with port 0.

@@ -14,6 +14,7 @@ fn endpoints(base: &str) -> Endpoints {
         auth_required: false,
         accounts: Vec::new(),
         terms: Arc::default(),
+        proxies: Vec::new(),
         system_account: "OPS".to_owned(),
         endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port: 8222 },
         secure: false,

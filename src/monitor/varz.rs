@@ -2,6 +2,7 @@
 //! belongs to features that are not there has the value it has there while they are off.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use ringbus_shard::delivery::Traffic;
 use ringbus_shard::engine::Stats;
 use serde::Serialize;
 
+use super::connz::Proxy;
 use super::endpoints::{Endpoints, Refusal, all};
 use super::process;
 use super::time::uptime;
@@ -101,7 +103,22 @@ pub(super) struct Varz {
     stale_connection_stats: ByKind,
     disk_io_wait_stats: DiskWaits,
     #[serde(skip_serializing_if = "Option::is_none")]
+    proxies: Option<Proxies>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tls_cert_not_after: Option<Timestamp>,
+}
+
+/// The proxies that may vouch for clients.
+#[derive(Debug, Serialize)]
+struct Proxies {
+    trusted: Vec<Proxy>,
+}
+
+impl Proxies {
+    fn of(keys: &[Arc<str>]) -> Option<Self> {
+        let trusted: Vec<Proxy> = keys.iter().map(|key| Proxy { key: Arc::clone(key) }).collect();
+        (!trusted.is_empty()).then_some(Self { trusted })
+    }
 }
 
 /// Connections of each kind.
@@ -253,6 +270,7 @@ pub(super) fn from_totals(endpoints: &Endpoints, totals: &Totals) -> Varz {
         slow_consumer_stats: ByKind { clients: slow, ..ByKind::default() },
         stale_connection_stats: ByKind { clients: stats.stale, ..ByKind::default() },
         disk_io_wait_stats: DiskWaits::default(),
+        proxies: Proxies::of(&facts.proxies),
         tls_cert_not_after: facts.tls.as_ref().and_then(|tls| tls.not_after),
     }
 }

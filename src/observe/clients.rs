@@ -158,6 +158,8 @@ fn violated(who: &Who<'_>, violation: &Violation) {
         }
         // Shown as refused, as unreadable input, as an operation, or as the reason of the close.
         Violation::Authorization
+        | Violation::ProxyNotTrusted
+        | Violation::ProxyRequired
         | Violation::SignerGone
         | Violation::TlsRequired
         | Violation::Throttled

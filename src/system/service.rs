@@ -318,7 +318,12 @@ impl Speaker {
             Note::Left(view, stop, reason) => {
                 let server = self.server();
                 let event = messages::disconnected(&server, &self.endpoints, &view, stop, reason);
-                if reason == CloseReason::AuthenticationFailure {
+                if matches!(
+                    reason,
+                    CloseReason::AuthenticationFailure
+                        | CloseReason::ProxyNotTrusted
+                        | CloseReason::ProxyRequired
+                ) {
                     let id = &self.endpoints.facts().identity.server_id;
                     let subject = format!("$SYS.SERVER.{id}.CLIENT.AUTH.ERR");
                     self.line.publish(subject.as_bytes(), &event);

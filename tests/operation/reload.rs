@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringbus_test_support::{PATIENCE, Raw, eventually};
+use ringbus_test_support::{PATIENCE, Raw, eventually, nkey};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -97,6 +97,54 @@ fn a_limit_holds_for_all_connections_on_all_shards() {
             assert_eq!(told, "-ERR 'Maximum Payload Violation'\r\n");
         }
     }
+}
+
+#[test]
+fn clients_of_a_proxy_go_when_it_is_trusted_no_more() {
+    const KEPT: &str = "UBINYEGO2GOZFFKLRPD53UCERVVKIIQBBW3RYEWX274ERT6CMFSZOW6M";
+    const SEED_OF_KEPT: &str = "SUAMX7SLAPHXB7Z57KQF4TVZAYLWKDOHUUTJ4GS6ZE72IW7EYLZDM2YVN4";
+    const GONE: &str = "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK";
+    const SEED_OF_GONE: &str = "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y";
+    let trusted = |keys: &[&str]| {
+        let keys: Vec<String> = keys.iter().map(|key| format!("{{ key: {key} }}")).collect();
+        format!("proxies {{ trusted: [ {} ] }}", keys.join(", "))
+    };
+    let process = start(&trusted(&[KEPT, GONE]), &["-m", "-1"]);
+    let through = |seed: Option<&str>| {
+        let mut raw = Raw::connect(process.address()).unwrap();
+        let info = raw.line().unwrap();
+        let nonce = info.split("\"nonce\":\"").nth(1).unwrap().split('"').next().unwrap();
+        let signed =
+            seed.map_or_else(String::new, |seed| format!(",\"proxy_sig\":\"<sign {seed}>\""));
+        let options = CLIENT.replace('}', &format!("{signed}}}"));
+        let options = nkey::fill_in(&options, nonce).unwrap();
+        raw.send(format!("CONNECT {options}\r\nPING\r\n").as_bytes()).unwrap();
+        assert_eq!(raw.line().unwrap(), "PONG");
+        assert!(raw.line().unwrap().contains("\"connect_info\":true"));
+        raw
+    };
+    let mut stays = [through(Some(SEED_OF_KEPT)), through(None)];
+    let mut goes = through(Some(SEED_OF_GONE));
+    let shown = get(&process, "/connz");
+    for key in [KEPT, GONE] {
+        let proxy = format!("\"proxy\": {{\n        \"key\": \"{key}\"\n      }}");
+        assert_eq!(shown.matches(&proxy).count(), 1, "{shown}");
+    }
+    assert!(varz(&process).contains(&format!("\"key\": \"{GONE}\"")));
+    process.reload(&trusted(&[KEPT]));
+    process
+        .wait_for("stderr", &format!("Reloaded: proxies trusted keys [\"{GONE}\"] were removed"));
+    assert_eq!(end_of(&mut goes).unwrap(), "-ERR 'Authorization Violation'\r\n");
+    for client in &mut stays {
+        client.sync().unwrap();
+    }
+    assert!(get(&process, "/connz?state=closed").contains("\"reason\": \"Proxy Not Trusted\""));
+    process.reload("debug: false");
+    process
+        .wait_for("stderr", &format!("Reloaded: proxies trusted keys [\"{KEPT}\"] were removed"));
+    assert_eq!(end_of(&mut stays[0]).unwrap(), "-ERR 'Authorization Violation'\r\n");
+    stays[1].sync().unwrap();
+    assert!(!varz(&process).contains("\"proxies\""));
 }
 
 #[test]

@@ -143,6 +143,7 @@ mod tests {
             user: None,
             account: Arc::from("$G"),
             secured: None,
+            proxy: None,
         };
         let reason = CloseReason::ClientClosed;
         ClosedView { connection, stop: Now::ZERO, reason, subscriptions: Vec::new() }

@@ -114,6 +114,12 @@ impl<'a> Sighting<'a> {
         self.session.secured()
     }
 
+    /// Key of the trusted proxy that vouched for it.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&'a Arc<str>> {
+        self.session.proxy()
+    }
+
     /// A copy that outlives the moment.
     #[must_use]
     pub fn keep(&self) -> ConnectionView {
@@ -139,6 +145,7 @@ impl<'a> Sighting<'a> {
             user: self.user().map(Into::into),
             account: Arc::clone(self.account()),
             secured: self.secured().cloned(),
+            proxy: self.proxy().cloned(),
         }
     }
 }
@@ -166,6 +173,7 @@ pub struct ConnectionView {
     pub user: Option<Box<str>>,
     pub account: Arc<str>,
     pub secured: Option<Arc<Facts>>,
+    pub proxy: Option<Arc<str>>,
 }
 
 /// What was to be seen of a subscription at one moment.

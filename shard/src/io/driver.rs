@@ -18,7 +18,7 @@ use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
 use crate::limits::{GATHER_BYTES, GATHER_BYTES_MAX};
 use crate::mesh::ring::Consumer;
-use crate::options::Grant;
+use crate::options::{Grant, Refusal};
 
 use super::Order;
 use super::clock::Clock;
@@ -364,8 +364,8 @@ impl Driver {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(self.parts.shard.on_treat(now, client, treatment));
                 }
-                Order::Judged(conn, number, grant) => {
-                    self.parts.shard.on_judged(now, conn, number, grant);
+                Order::Judged(conn, number, outcome) => {
+                    self.parts.shard.on_judged(now, conn, number, outcome);
                 }
                 Order::Review(account) => self.parts.shard.on_review(now, account),
                 Order::Shaken(conn, done) => self.parts.shard.on_handshake(now, conn, done),
@@ -461,7 +461,7 @@ impl Driver {
         while let Some(trial) = self.parts.shard.take_trial() {
             let (conn, number) = (trial.conn, trial.number);
             if !self.parts.judges.find_out(self.parts.me, trial) {
-                self.parts.shard.on_judged(now, conn, number, None);
+                self.parts.shard.on_judged(now, conn, number, Err(Refusal::Credentials));
             }
         }
     }

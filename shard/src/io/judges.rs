@@ -111,6 +111,6 @@ fn work(inspector: &Inspector, trials: &Receiver<(ShardId, Trial)>) {
     for (shard, trial) in trials {
         let inspector = inspector.clone();
         let (conn, number) = (trial.conn, trial.number);
-        trial.run(move |grant| inspector.order(shard, Order::Judged(conn, number, grant)));
+        trial.run(move |outcome| inspector.order(shard, Order::Judged(conn, number, outcome)));
     }
 }

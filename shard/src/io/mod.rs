@@ -50,7 +50,7 @@ use crossbeam_channel::Sender;
 
 use crate::engine::{Treated, Treatment};
 use crate::ids::{AccountId, ClientId, ConnId};
-use crate::options::{Grant, Options};
+use crate::options::{Grant, Options, Outcome};
 use crate::transport::HandshakeDone;
 
 pub use clock::Clock;
@@ -76,7 +76,7 @@ pub(crate) enum Order {
     /// Do something to one client, and tell whether that was done.
     Treat(ClientId, Treatment, Sender<Treated>),
     /// The verdict of a trial of that connection, by its number.
-    Judged(ConnId, u32, Option<Grant>),
+    Judged(ConnId, u32, Outcome),
     /// Look at the clients of an account again.
     Review(AccountId),
     /// What came of a step of that connection's handshake.

@@ -487,6 +487,12 @@ impl ClientSession {
         self.peer
     }
 
+    /// Key of the trusted proxy that vouched for it.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Arc<str>> {
+        self.grant.proxy.as_ref()
+    }
+
     /// When it was accepted.
     #[must_use]
     pub fn start(&self) -> Now {

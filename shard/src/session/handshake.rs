@@ -11,13 +11,14 @@ use crate::error::{CloseReason, Quoted, Violation};
 use crate::event::{ClientLabel, Insecure, What};
 use crate::ids::AccountId;
 use crate::limits::Limits;
-use crate::options::Grant;
+use crate::options::{Grant, Refusal};
 use crate::transport::Facts;
 use crate::wire::connect::ConnectOptions;
 use crate::wire::encode;
 use crate::wire::info::{Info, write_info};
 
 use super::client::{ClientSession, Flow, Halt, Phase};
+use super::judgement::Judged;
 
 impl ClientSession {
     /// INFO. After a handshake that came first, it says that there had to be one.
@@ -140,10 +141,10 @@ impl ClientSession {
             return Some(Flow::Retry(Halt::Control));
         }
         match self.judge(exchange) {
-            Ok(Some(grant)) => self.enter(exchange, now, *grant).err(),
-            Ok(None) => {
+            Ok(Ok(grant)) => self.enter(exchange, now, *grant).err(),
+            Ok(Err(why)) => {
                 self.report(exchange, What::Refused(self.claim()));
-                Some(self.violated(exchange, Violation::Authorization))
+                Some(self.violated(exchange, why.violation()))
             }
             Err(halt) => Some(Flow::Retry(halt)),
         }
@@ -161,18 +162,21 @@ impl ClientSession {
         if !first {
             self.drop_subscriptions(exchange);
         }
-        let grant = match self.connect.names_account() {
-            true => None,
+        let judged = match self.connect.names_account() {
+            true => Err(Refusal::Credentials),
             false => match self.judge(exchange) {
-                Ok(grant) => grant,
+                Ok(judged) => judged,
                 Err(halt) => return Flow::Retry(halt),
             },
         };
-        let Some(grant) = grant else {
-            self.report(exchange, What::Refused(self.claim()));
-            // Whatever it was before, it goes as nobody.
-            self.grant = Grant::default();
-            return self.violated(exchange, Violation::Authorization);
+        let grant = match judged {
+            Ok(grant) => grant,
+            Err(why) => {
+                self.report(exchange, What::Refused(self.claim()));
+                // Whatever it was before, it goes as nobody.
+                self.grant = Grant::default();
+                return self.violated(exchange, why.violation());
+            }
         };
         if let Err(flow) = self.enter(exchange, now, *grant) {
             return flow;
@@ -331,22 +335,16 @@ impl ClientSession {
     }
 
     /// What follows from a verdict about a client that is connected already.
-    pub(super) fn stay(
-        &mut self,
-        exchange: &mut Exchange,
-        now: Now,
-        grant: Option<Box<Grant>>,
-    ) -> Flow {
-        let Some(grant) = grant else {
-            // A user that is gone is let go without a word, as by the reference: its client comes
-            // back, and is refused then.
-            let ConnectOptions { nkey, user, .. } = &*self.connect;
-            let user = [nkey.as_str(), user].into_iter().find(|name| !name.is_empty());
-            let user = user.unwrap_or_else(|| self.grant.user.as_deref().unwrap_or(""));
-            if !user.is_empty() && !exchange.options.authenticator.knows(user) {
+    pub(super) fn stay(&mut self, exchange: &mut Exchange, now: Now, judged: Judged) -> Flow {
+        let grant = match judged {
+            Ok(grant) => grant,
+            Err(Refusal::Credentials) if self.is_gone(exchange) => {
                 return Flow::Close(CloseReason::ClientClosed);
             }
-            return self.violated(exchange, Violation::Authorization);
+            Err(why) => {
+                self.report(exchange, What::Refused(self.claim()));
+                return self.violated(exchange, why.violation());
+            }
         };
         if grant.account != self.grant.account {
             // It comes back, and finds itself where it belongs.
@@ -359,6 +357,15 @@ impl ClientSession {
         self.stay_until(exchange, now);
         self.relabel();
         Flow::Next
+    }
+
+    /// Whether its user is. Then it is let go without a word, as by the reference: its client comes
+    /// back, and is refused then.
+    fn is_gone(&self, exchange: &Exchange) -> bool {
+        let ConnectOptions { nkey, user, .. } = &*self.connect;
+        let user = [nkey.as_str(), user].into_iter().find(|name| !name.is_empty());
+        let user = user.unwrap_or_else(|| self.grant.user.as_deref().unwrap_or(""));
+        !user.is_empty() && !exchange.options.authenticator.knows(user)
     }
 
     /// Time is up for a client that had to say who it is.

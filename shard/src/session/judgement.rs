@@ -14,9 +14,12 @@ use crate::clock::Now;
 use crate::engine::Exchange;
 use crate::ids::ConnId;
 use crate::limits::TRIALS_MAX;
-use crate::options::{ConnectionKind, Grant, Job, Nonce, Offer, Review, Verdict};
+use crate::options::{ConnectionKind, Grant, Job, Nonce, Offer, Outcome, Refusal, Review, Verdict};
 
 use super::client::{ClientSession, Flow, Halt, Phase};
+
+/// What came of it.
+pub(super) type Judged = Result<Box<Grant>, Refusal>;
 
 /// How far a session is with its judge.
 #[derive(Debug, Default)]
@@ -36,7 +39,7 @@ enum State {
     /// The verdict will come. Whoever finds nobody left to hold this need not look for it.
     Awaited(#[expect(dead_code, reason = "only whether it is there counts")] Arc<()>),
     /// It is there, and somebody has to act on it.
-    Reached(Option<Box<Grant>>),
+    Reached(Judged),
 }
 
 impl Judgement {
@@ -64,23 +67,23 @@ impl Trial {
         self.job.is_light()
     }
 
-    /// Runs it, and gives what came of it to `take`. If nobody waits for it any more that is `None`
-    /// at once.
-    pub fn run(self, take: impl FnOnce(Option<Grant>) + Send + 'static) {
+    /// Runs it, and gives what came of it to `take`. If nobody waits for it any more that is a
+    /// refusal at once.
+    pub fn run(self, take: impl FnOnce(Outcome) + Send + 'static) {
         if self.alive.strong_count() > 0 {
             self.job.run(take);
         } else {
-            take(None);
+            take(Err(Refusal::Credentials));
         }
     }
 }
 
 /// What a grant stands on may have changed since it was given on another thread.
-fn still_holds(grant: Box<Grant>) -> Option<Box<Grant>> {
+fn still_holds(grant: Box<Grant>) -> Judged {
     match grant.standing.as_ref().map(|standing| standing.review()) {
-        None | Some(Review::Holds) => Some(grant),
-        Some(Review::Changed(changed)) => Some(changed),
-        Some(Review::Over(_)) => None,
+        None | Some(Review::Holds) => Ok(grant),
+        Some(Review::Changed(changed)) => Ok(changed),
+        Some(Review::Over(_)) => Err(Refusal::Credentials),
     }
 }
 
@@ -90,9 +93,9 @@ impl ClientSession {
     /// # Errors
     ///
     /// With the reason to halt, if the answer is not there yet.
-    pub(super) fn judge(&mut self, exchange: &mut Exchange) -> Result<Option<Box<Grant>>, Halt> {
+    pub(super) fn judge(&mut self, exchange: &mut Exchange) -> Result<Judged, Halt> {
         match std::mem::take(&mut self.judgement.state) {
-            State::Reached(grant) => return Ok(grant.and_then(still_holds)),
+            State::Reached(judged) => return Ok(judged.and_then(still_holds)),
             awaited @ State::Awaited(_) => {
                 self.judgement.state = awaited;
                 return Err(Halt::Judged);
@@ -107,10 +110,11 @@ impl ClientSession {
             kind: ConnectionKind::Standard,
             certificate: self.secured.as_ref().and_then(|facts| facts.certificate()),
             proof: self.grant.proof.as_ref().filter(|_| self.judgement.again),
+            proxy: self.grant.proxy.as_ref().filter(|_| self.judgement.again),
         };
         match exchange.options.authenticator.judge(&offer) {
-            Verdict::Admitted(grant) => Ok(Some(grant)),
-            Verdict::Refused => Ok(None),
+            Verdict::Admitted(grant) => Ok(Ok(grant)),
+            Verdict::Refused(why) => Ok(Err(why)),
             Verdict::Later(_) if exchange.trials_open >= TRIALS_MAX => Err(Halt::Judges),
             Verdict::Later(job) => {
                 exchange.trials_open += 1;
@@ -131,13 +135,13 @@ impl ClientSession {
         exchange: &mut Exchange,
         now: Now,
         number: u32,
-        grant: Option<Grant>,
+        outcome: Outcome,
     ) -> Flow {
         let Judgement { state, number: last, .. } = &mut self.judgement;
         if number != *last || !matches!(state, State::Awaited(_)) {
             return Flow::Next;
         }
-        *state = State::Reached(grant.map(Box::new));
+        *state = State::Reached(outcome.map(Box::new));
         match self.go_on_judging(exchange, now) {
             Flow::Next if self.halt == Some(Halt::Judged) => self.resume(exchange, now),
             flow => flow,
@@ -171,9 +175,9 @@ impl ClientSession {
             return Flow::Next;
         }
         match self.judge(exchange) {
-            Ok(grant) => {
+            Ok(judged) => {
                 self.judgement.again = false;
-                self.stay(exchange, now, grant)
+                self.stay(exchange, now, judged)
             }
             Err(halt) => {
                 // If it waits for something else already, it goes on waiting for that as well.

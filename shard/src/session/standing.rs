@@ -34,7 +34,7 @@ impl ClientSession {
         let Some(standing) = self.grant.standing.clone() else { return Flow::Next };
         match standing.review() {
             Review::Holds => Flow::Next,
-            Review::Changed(grant) => self.stay(exchange, now, Some(grant)),
+            Review::Changed(grant) => self.stay(exchange, now, Ok(grant)),
             Review::Over(violation) => self.violated(exchange, violation),
         }
     }

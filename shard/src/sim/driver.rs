@@ -12,7 +12,7 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{ClientId, ConnId, ShardId};
-use crate::options::{Grant, Options};
+use crate::options::{Options, Outcome};
 use crate::session::{Peer, Trial};
 use crate::transport::{Handshake, Output};
 
@@ -330,8 +330,8 @@ impl Driver {
         while !self.trials.is_empty() && (around.eager || around.rng.u8(..4) == 0) {
             let Some(trial) = self.trials.pop() else { return };
             let (conn, number) = (trial.conn, trial.number);
-            let grant = find_out(trial);
-            self.shard.on_judged(around.now, conn, number, grant);
+            let outcome = find_out(trial);
+            self.shard.on_judged(around.now, conn, number, outcome);
         }
         around.rng.shuffle(&mut self.steps);
         while !self.steps.is_empty() && (around.eager || around.rng.u8(..4) == 0) {
@@ -453,8 +453,8 @@ impl Driver {
 }
 
 /// What a helper thread says.
-pub(super) fn find_out(trial: Trial) -> Option<Grant> {
+pub(super) fn find_out(trial: Trial) -> Outcome {
     let (tell, told) = mpsc::channel();
-    trial.run(move |grant| tell.send(grant).expect("somebody waits"));
+    trial.run(move |outcome| tell.send(outcome).expect("somebody waits"));
     told.recv().expect("every trial has an answer")
 }

@@ -36,6 +36,8 @@ pub struct Facts {
     pub kind: ConnectionKind,
     /// What it has proved before, if it is judged again.
     pub proof: Option<Proof>,
+    /// Key of the trusted proxy through which it comes.
+    pub proxy: Option<Arc<str>>,
     /// How the log calls it.
     pub shown: String,
 }
@@ -142,13 +144,15 @@ pub(super) struct Admission {
     pub(super) bearer: bool,
     /// Permissions and bounds, those of its role filled in.
     pub(super) limits: UserLimits,
+    /// Key of the trusted proxy through which it came.
+    pub(super) proxy: Option<Arc<str>>,
     /// How long it may stay.
     pub(super) stays: Option<Duration>,
 }
 
 /// Checks what the claims of a user say without their account.
-pub(super) fn check_user(user: &UserClaims, now: i64) -> Result<(), Refusal> {
-    if user.body.limits.proxy_required {
+pub(super) fn check_user(user: &UserClaims, facts: &Facts, now: i64) -> Result<(), Refusal> {
+    if user.body.limits.proxy_required && facts.proxy.is_none() {
         return Err(Refusal::ProxyRequired);
     }
     let issues = user.issues(now);
@@ -163,7 +167,7 @@ pub(super) fn admit(
     now: i64,
 ) -> Result<Admission, Refusal> {
     let limits = role(&user, &known)?;
-    if limits.proxy_required {
+    if limits.proxy_required && facts.proxy.is_none() {
         return Err(Refusal::ProxyRequired);
     }
     if known.is_over(now) {
@@ -197,6 +201,7 @@ pub(super) fn admit(
         bearer: limits.bearer,
         limits,
         stays,
+        proxy: facts.proxy.clone(),
         user: user.subject,
         name: user.name,
         tags: user.body.generic.tags,

@@ -22,7 +22,7 @@ mod standing;
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ringbus_shard::options::{Grant, Offer};
+use ringbus_shard::options::{self, Offer, Outcome};
 use ringbus_shard::wire::secret::Secret;
 use tracing::{debug, error};
 
@@ -71,10 +71,10 @@ pub struct Operators {
 }
 
 impl Facts {
-    /// What is known of a client that makes this offer.
+    /// What is known of a client that makes this offer, if it comes through no proxy.
     #[must_use]
     pub fn of(offer: &Offer<'_>) -> Self {
-        let Offer { connect, nonce, client, address, kind, proof, certificate: _ } = *offer;
+        let Offer { connect, nonce, client, address, kind, proof, .. } = *offer;
         Self {
             jwt: connect.jwt.clone(),
             signature: connect.sig.clone(),
@@ -82,6 +82,7 @@ impl Facts {
             address: address.ip(),
             kind,
             proof: proof.cloned(),
+            proxy: None,
             shown: format!("{address} - cid:{client} - "),
         }
     }
@@ -102,8 +103,7 @@ impl Operators {
 
     /// Whether a client with these claims may connect, and what it is then. May take as long as the
     /// resolver does.
-    #[must_use]
-    pub fn judge(&self, facts: &Facts) -> Option<Grant> {
+    pub fn judge(&self, facts: &Facts) -> Outcome {
         match self.admit(facts) {
             Ok(admission) => {
                 debug!(
@@ -116,15 +116,18 @@ impl Operators {
                     admission.issuer,
                     admission.known.account.name,
                 );
-                admission.grant(&self.registry)
+                admission.grant(&self.registry).ok_or(options::Refusal::Credentials)
             }
             Err(refusal) if refusal.is_error() => {
                 error!("{}{refusal}", facts.shown);
-                None
+                Err(options::Refusal::Credentials)
             }
             Err(refusal) => {
                 debug!("{}{refusal}", facts.shown);
-                None
+                Err(match refusal {
+                    Refusal::ProxyRequired => options::Refusal::ProxyRequired,
+                    _ => options::Refusal::Credentials,
+                })
             }
         }
     }
@@ -136,7 +139,7 @@ impl Operators {
             Err(_) => UserClaims::decode(self.sentinel.expose()).map_err(Refusal::Unreadable)?,
         };
         let now = now();
-        login::check_user(&user, now)?;
+        login::check_user(&user, facts, now)?;
         let key = user.account();
         if self.pinned.as_ref().is_some_and(|pinned| !pinned.contains(key)) {
             return Err(Refusal::NotPinned(key.to_owned()));

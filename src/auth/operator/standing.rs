@@ -50,7 +50,7 @@ impl Admission {
 
 impl Claimed {
     fn grant(self: Arc<Self>) -> Option<Grant> {
-        let Admission { known, limits, user, .. } = &self.admission;
+        let Admission { known, limits, user, proxy, .. } = &self.admission;
         let account = &known.claims.body.limits;
         let own = limits.permissions();
         let permissions = compile(self.defaults.as_ref().unwrap_or(&own)).ok()?;
@@ -60,6 +60,7 @@ impl Claimed {
             account_name: Arc::clone(&known.account.name),
             user: Some(user.as_str().into()),
             permissions,
+            proxy: proxy.clone(),
             proof: Some(proof).filter(|_| !limits.bearer),
             stays: self.until.map(|until| until.saturating_duration_since(Instant::now())),
             allowance: allowance(limits.subs, limits.payload)

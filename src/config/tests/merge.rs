@@ -213,7 +213,7 @@ fn the_dump_shows_every_setting_and_no_secret() {
         assert!(lines.contains(&line), "{line} is not in\n{dump}");
     }
     assert!(!dump.contains("s3cr3t"));
-    assert_eq!(lines.len(), 63, "{dump}");
+    assert_eq!(lines.len(), 65, "{dump}");
 }
 
 #[test]

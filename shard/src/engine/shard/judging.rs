@@ -2,7 +2,7 @@
 
 use crate::clock::Now;
 use crate::ids::{AccountId, ConnId};
-use crate::options::Grant;
+use crate::options::Outcome;
 use crate::session::Trial;
 
 use super::Shard;
@@ -15,10 +15,10 @@ impl Shard {
     }
 
     /// The verdict of a trial of that connection.
-    pub fn on_judged(&mut self, now: Now, conn: ConnId, number: u32, grant: Option<Grant>) {
+    pub fn on_judged(&mut self, now: Now, conn: ConnId, number: u32, outcome: Outcome) {
         self.exchange.trials_open = self.exchange.trials_open.saturating_sub(1);
         self.with_session(now, conn, |session, exchange| {
-            session.on_judged(exchange, now, number, grant)
+            session.on_judged(exchange, now, number, outcome)
         });
         // Those that have gone meanwhile need no room.
         while self.exchange.trials_open < crate::limits::TRIALS_MAX

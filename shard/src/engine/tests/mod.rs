@@ -23,7 +23,7 @@ use crate::ids::{ClientId, ConnId};
 use crate::interest::Delta;
 use crate::limits::{CLOSE_FLUSH, LINGER, Limits, TURN_OUTPUT_BYTES_MAX};
 use crate::mesh::{Capacity, Endpoint, mesh, mesh_of};
-use crate::options::{Authenticator, Grant, Offer, Open, Options, Verdict};
+use crate::options::{Authenticator, Grant, Offer, Open, Options, Refusal, Verdict};
 use crate::session::Peer;
 use crate::wire::info::Info;
 
@@ -38,7 +38,7 @@ impl Authenticator for Shut {
     }
 
     fn judge(&self, _: &Offer<'_>) -> Verdict {
-        Verdict::Refused
+        Verdict::Refused(Refusal::Credentials)
     }
 }
 
