@@ -51,6 +51,8 @@ pub enum What {
     Closed(CloseReason),
     /// What its proxy said of it cannot be used.
     ProxyFault(Fault),
+    /// Its keys have sealed as much as they may, for this reason.
+    Worn(&'static str),
     /// It broke a rule.
     Violated(Violation),
     /// It may not connect: as the one it says it is, if it says anything. No secret is in it.
@@ -82,6 +84,10 @@ pub enum Insecure {
     HungUp,
     /// Too many began one within this second.
     Throttled,
+    /// More wait for theirs than can be answered in time.
+    Crowded,
+    /// What it established holds no more, since the options are others.
+    Stale(String),
     /// It failed.
     Failed(String),
 }

@@ -109,6 +109,11 @@ pub const CLOSED_SUBSCRIPTIONS_MAX: usize = 64;
 /// many keep every thread busy between two turns of a shard, or for as long as any client waits.
 pub const TRIALS_MAX: usize = 256;
 
+/// Handshakes that wait for their first answer, on all shards together; who comes on top is sent
+/// away. Each holds at most [`HANDSHAKE_BYTES_MAX`] of input. At a millisecond for a signature of
+/// RSA this is half of the usual time for a handshake: who would wait longer would wait in vain.
+pub const HANDSHAKES_WAITING_MAX: usize = 1024;
+
 /// Threads that do steps of handshakes: as many as keep a spare core or two busy.
 pub const SHAKERS_MAX: usize = 4;
 

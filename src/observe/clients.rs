@@ -17,19 +17,25 @@ use crate::system::{Note, Notes};
 /// How often it is said, at most, that notes are lost.
 const OVERRUN_SAID_EVERY: Duration = Duration::from_secs(10);
 
+/// The same for handshakes that were refused.
+const REFUSED_SAID_EVERY: Duration = Duration::from_secs(1);
+
 /// Writes the events of one shard to the log, and hands on those that go further.
 #[derive(Clone, Debug)]
 pub struct ClientLog {
     notes: Notes,
     /// When it was last said that a note found no room.
     overrun: Option<Instant>,
+    /// Handshakes that were refused since that was last said, and when.
+    refused: u64,
+    refused_said: Option<Instant>,
 }
 
 impl ClientLog {
     /// With whoever takes the notes.
     #[must_use]
     pub fn new(notes: Notes) -> Self {
-        Self { notes, overrun: None }
+        Self { notes, overrun: None, refused: 0, refused_said: None }
     }
 
     /// A shard waits for nobody: what finds no room is lost, and that is said now and then.
@@ -38,6 +44,18 @@ impl ClientLog {
         if full && self.overrun.is_none_or(|said| said.elapsed() > OVERRUN_SAID_EVERY) {
             warn!("More happens to clients than system events can tell: some are left out");
             self.overrun = Some(Instant::now());
+        }
+    }
+
+    /// One line for many: where they come by the thousand, a line for each is a flood of its own.
+    fn crowded(&mut self) {
+        self.refused += 1;
+        if self.refused_said.is_none_or(|said| said.elapsed() > REFUSED_SAID_EVERY) {
+            warn!(
+                "TLS handshakes refused: {}; more clients connect than can be answered in time",
+                std::mem::take(&mut self.refused)
+            );
+            self.refused_said = Some(Instant::now());
         }
     }
 }
@@ -56,7 +74,9 @@ impl EventSink for ClientLog {
                 let Facts { version, cipher, .. } = &*facts;
                 debug!("{who} - TLS version {version}, cipher suite {cipher}");
             }
+            What::Insecure(Insecure::Crowded) => self.crowded(),
             What::Insecure(why) => insecure(&who, &why),
+            What::Worn(why) => warn!("{who} - {why}"),
             What::Closed(reason) => closed(&who, reason),
             What::Violated(violation) => violated(&who, &violation),
             What::Unreadable(input) => {
@@ -108,8 +128,10 @@ fn insecure(who: &Who<'_>, why: &Insecure) {
         ),
         Insecure::HungUp => error!("{who} - TLS handshake error: EOF"),
         // Told together, once a second.
-        Insecure::Throttled => {}
-        Insecure::Failed(why) => error!("{who} - TLS handshake error: {why}"),
+        Insecure::Throttled | Insecure::Crowded => {}
+        Insecure::Failed(why) | Insecure::Stale(why) => {
+            error!("{who} - TLS handshake error: {why}")
+        }
     }
 }
 

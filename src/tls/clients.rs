@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ringbus_shard::clock::Now;
-use ringbus_shard::transport::{Declined, Facts, First, Terms, Transport, Transports};
-use rustls::pki_types::CertificateDer;
+use ringbus_shard::transport::{Declined, Facts, Failure, First, Terms, Transport, Transports};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 
+use super::failure;
 use super::records::Records;
 use super::{Offer, builder};
 
@@ -39,7 +41,8 @@ pub struct Clients {
     config: Arc<ServerConfig>,
     terms: Terms,
     pinned: Option<Arc<BTreeSet<Pin>>>,
-    verifies: bool,
+    /// Looks at certificates of clients, if they need one.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
     rate: Option<Rate>,
     fingerprint: [u8; 32],
 }
@@ -53,15 +56,15 @@ impl Clients {
         let Door { offer, optional, first, authorities, pinned } = door;
         let fingerprint = fingerprint(door);
         let (provider, builder) = builder(offer)?;
-        let builder = match authorities {
+        let verifier = |authorities: &Arc<RootCertStore>| {
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(authorities), provider)
+                .build()
+                .map_err(|error| format!("tls: {error}"))
+        };
+        let verifier = authorities.as_ref().map(verifier).transpose()?;
+        let builder = match &verifier {
             None => builder.with_no_client_auth(),
-            Some(authorities) => {
-                let authorities = Arc::clone(authorities);
-                let verifier = WebPkiClientVerifier::builder_with_provider(authorities, provider)
-                    .build()
-                    .map_err(|error| format!("tls: {error}"))?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
         let mut config = builder.with_cert_resolver(offer.resolver());
         // Who comes back proves again who he is: a ticket would outlive his certificate, and what
@@ -73,7 +76,7 @@ impl Clients {
             config: Arc::new(config),
             terms,
             pinned: pinned.clone().map(Arc::new),
-            verifies: authorities.is_some(),
+            verifier,
             rate: None,
             fingerprint,
         })
@@ -94,7 +97,7 @@ impl Clients {
     /// Whether clients need a certificate.
     #[must_use]
     pub const fn verifies(&self) -> bool {
-        self.verifies
+        self.verifier.is_some()
     }
 
     /// Whether somebody may come without TLS, or hears of it before.
@@ -136,6 +139,21 @@ impl Transports for Clients {
         let Some(pinned) = &self.pinned else { return true };
         facts.certificates.first().is_some_and(|der| is_pinned(pinned, der))
     }
+
+    fn readmits(&self, facts: &Facts) -> Result<(), Failure> {
+        if let Some(verifier) = &self.verifier {
+            verified(&**verifier, facts).map_err(|error| Failure(failure::reason(&error)))?;
+        }
+        if self.admits(facts) { Ok(()) } else { Err(Failure(failure::NOT_PINNED.to_owned())) }
+    }
+}
+
+/// Looks at the certificates of a client whose key was proved already.
+fn verified(verifier: &dyn ClientCertVerifier, facts: &Facts) -> Result<(), rustls::Error> {
+    let mut chain = facts.certificates.iter().map(|der| CertificateDer::from(der.as_slice()));
+    let own = chain.next().ok_or(rustls::Error::NoCertificatesPresented)?;
+    let rest: Vec<_> = chain.collect();
+    verifier.verify_client_cert(&own, &rest, UnixTime::now()).map(drop)
 }
 
 /// Whether a certificate has one of these keys.

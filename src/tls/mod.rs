@@ -7,7 +7,7 @@
 //! | [`certificate`] | whom a certificate is for |
 //! | [`clients`] | TLS of clients: on what terms, and who may stay |
 //! | [`dn`] | distinguished names, compared part by part |
-//! | `records.rs` | one client's TLS, bytes to bytes |
+//! | `records` | one client's TLS, bytes to bytes |
 //! | `failure.rs` | why a handshake failed, in the words of Go |
 //! | `expiry.rs` | until when a certificate is valid |
 //!

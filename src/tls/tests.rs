@@ -21,12 +21,20 @@ fn made(name: &str, key: &KeyPair, years: std::ops::Range<i32>) -> Arc<Certified
     pem::pair((Path::new("a.pem"), chain), (Path::new("a.key"), secret)).unwrap()
 }
 
-fn offer(names: &[&str]) -> Offer {
+pub(super) fn offer(names: &[&str]) -> Offer {
     let certificates = names.iter().map(|name| {
         let key = KeyPair::generate().unwrap();
         made(name, &key, 2020..2090)
     });
     Offer { certificates: certificates.collect(), ..Offer::default() }
+}
+
+/// Somebody who trusts all of these certificates.
+pub(super) fn roots(offer: &Offer) -> rustls::RootCertStore {
+    let mut store = rustls::RootCertStore::empty();
+    let all = offer.certificates.iter().map(|certified| certified.cert[0].clone());
+    store.add_parsable_certificates(all);
+    store
 }
 
 /// The name in the certificate that a client is shown who asks for this name and trusts `roots`.

@@ -21,6 +21,8 @@ pub struct Stats {
     pub stalls: u64,
     /// Times a publisher was paused because a lane to another shard was full.
     pub lane_waits: u64,
+    /// Handshakes that were refused because more waited than could be answered in time.
+    pub handshakes_refused: u64,
     /// Messages sent on to another shard because the queue members here were gone.
     pub sent_on: u64,
 }

@@ -169,7 +169,7 @@ impl Driver {
             acceptor.retry(&mut self.ring, now);
         }
         self.flush(now);
-        self.command();
+        self.command(now);
         self.inquire(now);
         self.sockets.begin_again(&mut self.ring);
         self.report();
@@ -436,9 +436,11 @@ impl Driver {
     }
 
     /// Does what the shard wants done to sockets.
-    fn command(&mut self) {
+    fn command(&mut self, now: Now) {
         while let Some((conn, step)) = self.parts.shard.take_handshake() {
-            self.parts.shakers.shake(self.parts.me, conn, step);
+            if let Some(refused) = self.parts.shakers.shake(self.parts.me, conn, step) {
+                self.parts.shard.on_handshake(now, conn, refused);
+            }
         }
         while let Some(command) = self.parts.shard.take_command() {
             match command {

@@ -11,8 +11,9 @@
 //! | [`gather`] | which sockets to leave alone for a moment |
 //! | [`listen`], [`placement`] | accepting, and which shard a connection lives on |
 //! | [`wake`] | waking a shard that sleeps |
-//! | [`shakers`] | threads that do steps of handshakes |
-//! | [`judges`] | threads that find out who clients are, where that takes long |
+//! | [`helpers`] | threads beside the shards: |
+//! | [`shakers`] | those that do steps of handshakes |
+//! | [`judges`] | those that find out who clients are, where that takes long |
 //! | [`inspect`], [`control`] | looking into shards from outside; sessions of the server itself |
 //! | [`pace`] | what a driver does with its time |
 //! | [`pulse`] | whether every shard turns |
@@ -25,6 +26,7 @@ mod clock;
 mod driver;
 mod flush;
 mod gather;
+mod helpers;
 mod control;
 mod inspect;
 mod judges;

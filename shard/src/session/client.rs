@@ -130,6 +130,8 @@ pub struct ClientSession {
     pub(super) expires: Option<Now>,
     /// The server itself speaks.
     pub(super) internal: bool,
+    /// Its client may speak, and its clocks run.
+    pub(super) begun: bool,
     /// What its transport established, if it has one.
     pub(super) secured: Option<Arc<Facts>>,
 }
@@ -211,6 +213,7 @@ impl ClientSession {
             judgement: Judgement::default(),
             expires: None,
             internal: false,
+            begun: false,
             secured: None,
         }
     }
@@ -273,7 +276,7 @@ impl ClientSession {
             return Flow::Close(reason);
         }
         // One that only stopped sending may still read; the next write shows whether it does.
-        if self.leaving.is_some() || reason != CloseReason::ClientClosed {
+        if reason != CloseReason::ClientClosed {
             exchange.outlets.shut(self.conn);
             exchange.outlets.discard(self.conn);
         }

@@ -67,6 +67,7 @@ impl ClientSession {
 
     /// The clocks that run from the moment at which the client may speak.
     pub fn begin(&mut self, exchange: &mut Exchange, now: Now) {
+        self.begun = true;
         let limits = &exchange.options.limits;
         let (authentication, ping) = (limits.auth_timeout, limits.ping_interval);
         if exchange.options.authenticator.required() {
@@ -319,6 +320,10 @@ impl ClientSession {
         } else {
             self.take_allowance(exchange);
         }
+        if !self.begun {
+            // What it is to do, it begins with once its handshake is over.
+            return Flow::Next;
+        }
         if pinged_sooner {
             // Not all clients at once.
             let jitter = ping_interval.mul_f64(exchange.rng.f64() / 5.0);
@@ -328,6 +333,10 @@ impl ClientSession {
             return Flow::Next;
         }
         if self.phase == Phase::Greeted && exchange.options.authenticator.required() {
+            if !self.subscriptions.is_empty() && !exchange.options.authenticator.invites() {
+                // It came in without a word, and hears what is not for everybody any more.
+                return self.violated(exchange, Violation::Authorization);
+            }
             // CONNECT will decide; from now on there must be one.
             exchange.timers.arm(now.after(auth_timeout), self.conn, TimerKind::Authentication);
         }

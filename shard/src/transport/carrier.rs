@@ -12,10 +12,11 @@
 use std::sync::{Arc, Weak};
 
 use crate::clock::Now;
+use crate::event::Insecure;
 use crate::limits::{HANDSHAKE_BYTES_MAX, SEAL_BYTES};
 use crate::outbox::Outbox;
 
-use super::{Facts, Failure, First, Opened, Terms, Transport};
+use super::{Facts, Failure, First, Opened, Peering, Terms, Transport, Transports};
 
 /// Pieces of an outbox that are sealed together.
 const PIECES: usize = 64;
@@ -55,6 +56,12 @@ pub(crate) struct Carrier {
     pub(crate) paused: bool,
     /// The client has hung up. What it sent before may still be to come.
     pub(crate) hung_up: bool,
+    /// The client said that nothing more will come. Its socket will say the same.
+    pub(crate) ended: bool,
+    /// It was told that this connection is to end.
+    pub(crate) worn: bool,
+    /// What made the transport.
+    maker: Option<Weak<dyn Transports>>,
     /// Nothing more will be sealed.
     closed: bool,
     /// Bytes of the outbox that were there before the handshake, and are not sealed.
@@ -70,6 +77,8 @@ pub struct Handshake {
     transport: Box<dyn Transport>,
     input: Vec<u8>,
     awaited: Weak<()>,
+    /// A first step is not worth beginning after this.
+    begin_by: Now,
 }
 
 /// What came of it.
@@ -78,22 +87,43 @@ pub struct HandshakeDone {
     /// What was not consumed.
     pub(crate) input: Vec<u8>,
     pub(crate) output: Vec<u8>,
-    pub(crate) outcome: Result<Option<Facts>, Failure>,
+    pub(crate) outcome: Result<Option<Facts>, Insecure>,
 }
 
 impl Handshake {
+    /// Whether its client was answered by nothing dear yet.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        !self.transport.is_answered()
+    }
+
+    /// Whether so much of its client's time is over that no answer would be of use.
+    #[must_use]
+    pub fn is_late(&self, now: Now) -> bool {
+        self.is_first() && now > self.begin_by
+    }
+
+    /// Nobody has the time to do it.
+    #[must_use]
+    pub fn refused(self) -> HandshakeDone {
+        let Self { transport, input, .. } = self;
+        let outcome = Err(Insecure::Crowded);
+        HandshakeDone { transport, input, output: Vec::new(), outcome }
+    }
+
     /// Does it, if anybody still waits for it. This may take a millisecond.
     #[must_use]
     pub fn run(self) -> HandshakeDone {
-        let Self { mut transport, mut input, awaited } = self;
+        let Self { mut transport, mut input, awaited, .. } = self;
         let mut output = Vec::new();
         if awaited.strong_count() == 0 {
-            let outcome = Err(Failure(String::new()));
+            let outcome = Err(Insecure::Timeout);
             return HandshakeDone { transport, input, output, outcome };
         }
         let shaken = transport.shake(&mut input, &mut output);
         input.drain(..shaken.consumed.min(input.len()));
-        HandshakeDone { transport, input, output, outcome: shaken.outcome }
+        let outcome = shaken.outcome.map_err(|Failure(why)| Insecure::Failed(why));
+        HandshakeDone { transport, input, output, outcome }
     }
 }
 
@@ -123,6 +153,9 @@ impl Carrier {
             silent: terms.first != First::No,
             paused: false,
             hung_up: false,
+            ended: false,
+            worn: false,
+            maker: None,
             closed: false,
             clear: 0,
             input: Vec::new(),
@@ -138,9 +171,21 @@ impl Carrier {
     }
 
     /// The handshake begins. `clear` bytes wait in the outbox.
-    pub(crate) fn begin(&mut self, transport: Box<dyn Transport>, clear: usize) {
+    pub(crate) fn begin(
+        &mut self,
+        maker: &Arc<dyn Transports>,
+        transport: Box<dyn Transport>,
+        clear: usize,
+    ) {
         self.stage = Stage::Shaking(transport);
+        self.maker = Some(Arc::downgrade(maker));
         self.clear = clear;
+    }
+
+    /// Whether these have made the transport.
+    pub(crate) fn is_made_by(&self, transports: &Arc<dyn Transports>) -> bool {
+        let maker = self.maker.as_ref();
+        maker.is_some_and(|maker| std::ptr::addr_eq(maker.as_ptr(), Arc::as_ptr(transports)))
     }
 
     /// Bytes came while there is no handshake, or one that is not over.
@@ -154,7 +199,7 @@ impl Carrier {
     }
 
     /// The next step of the handshake, if there is enough for one.
-    pub(crate) fn next_step(&mut self) -> Option<Handshake> {
+    pub(crate) fn next_step(&mut self, now: Now) -> Option<Handshake> {
         let Stage::Shaking(transport) = &self.stage else { return None };
         if self.input.is_empty() || self.input.len() < transport.need(&self.input) {
             return None;
@@ -165,7 +210,9 @@ impl Carrier {
         else {
             return None;
         };
-        Some(Handshake { transport, input: std::mem::take(&mut self.input), awaited })
+        // Whoever is answered has as much time again for the rest.
+        let begin_by = now.after(self.deadline.since(now) / 2);
+        Some(Handshake { transport, input: std::mem::take(&mut self.input), awaited, begin_by })
     }
 
     /// A step is done. What came meanwhile goes behind what it left.
@@ -195,6 +242,7 @@ impl Carrier {
         scratch.extend_from_slice(&self.input);
         scratch.extend_from_slice(bytes);
         let opened = transport.open(scratch, &mut self.output, plain);
+        self.ended |= opened.outcome == Ok(Peering::Ended);
         let rest = scratch.get(opened.consumed..).unwrap_or_default();
         // Exactly as much memory as there are bytes: most connections are idle most of the time.
         self.input = rest.to_vec();
@@ -221,6 +269,14 @@ impl Carrier {
             }
         }
         Ok(())
+    }
+
+    /// Why it is to end, if that is new.
+    pub(crate) fn wears_out(&mut self) -> Option<&'static str> {
+        let Stage::Open(transport) = &self.stage else { return None };
+        let why = transport.is_worn().filter(|_| !self.worn);
+        self.worn |= why.is_some();
+        why
     }
 
     /// Whether the outbox is written as it is for now.

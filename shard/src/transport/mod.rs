@@ -42,6 +42,16 @@ pub trait Transports: Send + Sync {
     fn admits(&self, _facts: &Facts) -> bool {
         true
     }
+
+    /// Whether a client may come in whose handshake began with another transport, and ended after
+    /// that was replaced by this one. Unlike [`Self::admits`], this is about somebody who was not
+    /// here yet.
+    ///
+    /// # Errors
+    /// With what is wrong with it.
+    fn readmits(&self, _facts: &Facts) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// When a client gets a transport.
@@ -143,6 +153,10 @@ pub trait Transport: Send {
     /// Bytes that the input must have for a look at it to be worth while.
     fn need(&self, input: &[u8]) -> usize;
 
+    /// Whether the client was answered by what a handshake costs most: a signature. Who was comes
+    /// first where handshakes queue, so that those which are begun come to an end.
+    fn is_answered(&self) -> bool;
+
     /// Goes on with the handshake. May take a millisecond, and may be called on any thread.
     fn shake(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> Shaken;
 
@@ -159,6 +173,12 @@ pub trait Transport: Send {
     /// # Errors
     /// If nothing more can be sealed.
     fn seal(&mut self, plain: &[u8], output: &mut Vec<u8>) -> Result<(), Failure>;
+
+    /// Why the connection is to end soon, if it is: what is sealed with one set of keys is bounded
+    /// in some versions. What waits can still be sealed.
+    fn is_worn(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Appends to `output` that nothing more will come.
     fn close(&mut self, output: &mut Vec<u8>);

@@ -72,6 +72,10 @@ impl Transport for Toy {
         }
     }
 
+    fn is_answered(&self) -> bool {
+        self.key.is_some()
+    }
+
     fn shake(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> Shaken {
         let fail = |output: &mut Vec<u8>| {
             output.push(END);

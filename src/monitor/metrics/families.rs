@@ -28,7 +28,7 @@ pub(super) struct Families {
 type Figure = (&'static str, &'static str, fn(&Snapshot) -> u64);
 
 #[rustfmt::skip]
-const COUNTERS: [Figure; 20] = [
+const COUNTERS: [Figure; 21] = [
     ("connections_opened", "Connections accepted.", |s| s.stats.opened),
     ("connections_closed", "Connections that ended.", |s| s.stats.closed),
     ("received_messages", "Messages that clients published.", |s| s.stats.in_msgs),
@@ -39,6 +39,7 @@ const COUNTERS: [Figure; 20] = [
     ("publisher_stalls", "Pauses of publishers, all receivers being behind.", |s| s.stats.stalls),
     ("lane_waits", "Pauses of publishers, a lane being full.", |s| s.stats.lane_waits),
     ("sent_on_messages", "Queue messages whose picked member was gone.", |s| s.stats.sent_on),
+    ("handshakes_refused", "TLS handshakes turned away.", |s| s.stats.handshakes_refused),
     ("dropped_frames", "Frames between shards dropped for want of room.", |s| s.dropped),
     ("subscriptions_added", "Subscriptions that began.", |s| s.index.inserts),
     ("subscriptions_removed", "Subscriptions that ended.", |s| s.index.removes),

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::clock::Now;
 use crate::error::{CloseReason, Violation};
-use crate::event::Insecure;
+use crate::event::{Insecure, What};
 use crate::ids::ConnId;
 use crate::options::Options;
 use crate::session::{ClientSession, Peer};
 use crate::transport::carrier::{Carrier, HandshakeDone, Stage};
 use crate::transport::sniff::{Language, sniff};
-use crate::transport::{Declined, Facts, First, Handshake, Opened, Output, Peering, Terms};
+use crate::transport::{
+    Declined, Facts, Failure, First, Handshake, Opened, Output, Peering, Terms,
+};
 
 use super::{Command, End, Shard, TimerKind};
 
@@ -125,7 +127,7 @@ impl Shard {
         };
         let clear = self.outbox(conn).map_or(0, crate::outbox::Outbox::queued);
         let Some(carrier) = self.carrier_mut(conn) else { return };
-        carrier.begin(transport, clear);
+        carrier.begin(&transports, transport, clear);
         carrier.keep(bytes);
         // Whoever may take his time before he begins gets some for the handshake itself.
         if terms.optional || terms.first != First::No {
@@ -147,7 +149,7 @@ impl Shard {
     /// Goes on with a handshake, if enough has come.
     fn shake(&mut self, now: Now, conn: ConnId) {
         let Some(carrier) = self.carrier_mut(conn) else { return };
-        if let Some(step) = carrier.next_step() {
+        if let Some(step) = carrier.next_step(now) {
             self.handshakes.push_back((conn, step));
         } else if carrier.has_too_much() {
             if matches!(carrier.stage, Stage::Away(_)) {
@@ -171,34 +173,29 @@ impl Shard {
         let hung_up = carrier.hung_up;
         let HandshakeDone { transport, input, output, outcome } = done;
         carrier.came_back(input, &output);
-        let resumes = std::mem::take(&mut carrier.paused);
+        let (resumes, is_clear) = (std::mem::take(&mut carrier.paused), carrier.is_clear());
+        let stage = match outcome {
+            Ok(None) => Stage::Shaking(transport),
+            Ok(Some(_)) if !is_clear => Stage::Open(transport),
+            Ok(Some(_)) | Err(_) => Stage::Failed,
+        };
+        carrier.stage = stage;
+        self.sealed(conn);
+        if resumes {
+            // One that failed is read from too, so that it is seen when its client leaves.
+            self.commands.push_back(Command::Resume(conn));
+        }
         match outcome {
-            Ok(None) => {
-                carrier.stage = Stage::Shaking(transport);
-                self.sealed(conn);
-                if resumes {
-                    self.commands.push_back(Command::Resume(conn));
-                }
-                self.shake(now, conn);
-            }
-            Ok(Some(facts)) if !carrier.is_clear() => {
-                carrier.stage = Stage::Open(transport);
-                self.sealed(conn);
-                if resumes {
-                    self.commands.push_back(Command::Resume(conn));
-                }
-                self.on_secured(now, conn, facts);
-            }
+            Ok(None) => self.shake(now, conn),
+            Ok(Some(facts)) if !is_clear => self.on_secured(now, conn, facts),
             Ok(Some(_)) => {
                 // Nobody can who has not read what comes before it.
-                carrier.stage = Stage::Failed;
                 let why = "finished before it began".to_owned();
                 self.not_secured(now, conn, Insecure::Failed(why), None);
             }
-            Err(failure) => {
-                carrier.stage = Stage::Failed;
-                self.sealed(conn);
-                self.not_secured(now, conn, Insecure::Failed(failure.0), None);
+            Err(why) => {
+                self.exchange.stats.handshakes_refused += u64::from(why == Insecure::Crowded);
+                self.not_secured(now, conn, why, None);
             }
         }
         let still_open = self.seat(conn).is_some_and(|seat| seat.end == End::Open);
@@ -209,7 +206,15 @@ impl Shard {
     }
 
     fn on_secured(&mut self, now: Now, conn: ConnId, mut facts: Facts) {
-        let first = self.carrier(conn).is_some_and(|carrier| carrier.silent);
+        let Some(carrier) = self.carrier(conn) else { return };
+        let first = carrier.silent;
+        // What it was let in by may not be what holds now.
+        if let Some(transports) = &self.exchange.options.transports
+            && !carrier.is_made_by(transports)
+            && let Err(Failure(why)) = transports.readmits(&facts)
+        {
+            return self.not_secured(now, conn, Insecure::Stale(why), None);
+        }
         facts.first = first;
         let Some(seat) = self.seats.get_mut(conn.slot() as usize) else { return };
         if let Some(session) = &mut seat.session {
@@ -243,8 +248,8 @@ impl Shard {
         let Some(Opened { outcome, .. }) = opened else { return };
         match outcome {
             Ok(Peering::GoesOn) => {}
-            Ok(Peering::Ended) => self.on_hang_up(now, conn, CloseReason::ClientClosed),
-            Err(_) => self.on_hang_up(now, conn, CloseReason::ReadError),
+            Ok(Peering::Ended) => self.hang_up(now, conn, CloseReason::ClientClosed),
+            Err(_) => self.hang_up(now, conn, CloseReason::ReadError),
         }
     }
 
@@ -335,6 +340,9 @@ impl Shard {
         let outbox = self.exchange.outlets.get(conn)?.outbox();
         if !carrier.is_clear() && carrier.seal(outbox, &mut self.spare).is_err() {
             self.on_hang_up(now, conn, CloseReason::WriteError);
+        } else if let Some(why) = carrier.wears_out() {
+            self.report(conn, What::Worn(why));
+            self.close(now, conn, CloseReason::Handshake);
         }
         let seat = self.seats.get(conn.slot() as usize)?;
         let carrier = seat.carrier.as_deref()?;
@@ -385,10 +393,18 @@ impl Shard {
                 // Nobody waits any more for a step that is done elsewhere.
                 if let Some(carrier) = self.carrier_mut(conn) {
                     carrier.stage = Stage::Failed;
+                    if std::mem::take(&mut carrier.paused) {
+                        self.commands.push_back(Command::Resume(conn));
+                    }
                 }
                 waits
             }
         }
+    }
+
+    /// The socket of a client ended. True if that is nothing new: its transport had ended before.
+    pub(super) fn has_ended(&mut self, conn: ConnId) -> bool {
+        self.carrier_mut(conn).is_some_and(|carrier| std::mem::take(&mut carrier.ended))
     }
 
     /// Everything was said: the transport says so too. True if that is to be written first.

@@ -11,6 +11,17 @@ use super::{Command, End, Shard, TimerKind};
 impl Shard {
     /// The client hung up, or its socket failed.
     pub fn on_hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        let is_open = |end| matches!(end, End::Open | End::Flushing | End::Parting);
+        let is_open = self.seat(conn).is_some_and(|seat| is_open(seat.end));
+        // Who said so before may still be reading.
+        if is_open && reason == CloseReason::ClientClosed && self.has_ended(conn) {
+            return;
+        }
+        self.hang_up(now, conn, reason);
+    }
+
+    /// The same, said by the socket or by the transport.
+    pub(super) fn hang_up(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
         match self.seat(conn).map(|seat| seat.end) {
             Some(End::Open) if self.is_shaking(conn) => {
                 self.on_handshake_hang_up(now, conn, reason);
@@ -87,6 +98,8 @@ impl Shard {
         let outlet = self.exchange.outlets.get(conn);
         let queued = sealed || outlet.is_some_and(|o| !o.outbox().is_empty());
         let parting = reason == CloseReason::ClientClosed;
+        // Where the transport has an end of its own, it is told to one that leaves, too.
+        let queued = queued || (parting && self.says_farewell(conn));
         if !reason.flushes() || (parting && !queued) {
             self.let_go(conn);
         } else if queued {

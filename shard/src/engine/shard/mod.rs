@@ -35,8 +35,8 @@ use crate::mesh::{Batch, Endpoint};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::session::{ClientSession, Flow, Halt, Peer};
-use crate::transport::Handshake;
 use crate::transport::carrier::Carrier;
+use crate::transport::{First, Handshake};
 
 use self::proxied::Preface;
 use super::{Command, Exchange, History, Peers, Sighting, Stats, Taken, TimerKind};
@@ -168,7 +168,12 @@ impl Shard {
 
     /// A client that is one too many: it is told so, and let go.
     pub fn on_open_refused(&mut self, now: Now, peer: Peer) -> ConnId {
-        let conn = self.open_plain(now, peer);
+        let terms = self.exchange.options.transports.as_ref().map(|transports| transports.terms());
+        let conn = match terms {
+            // Where INFO waits for a handshake, it is not told without one either.
+            Some(terms) if terms.first != First::No => self.open_carried(now, peer, terms),
+            _ => self.open_plain(now, peer),
+        };
         self.with_session(now, conn, |session, exchange| session.refuse(exchange));
         conn
     }

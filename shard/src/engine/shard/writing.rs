@@ -16,6 +16,7 @@ impl Shard {
         }
         match self.seat(conn).map(|seat| seat.end) {
             Some(End::Flushing) => self.finish(now, conn),
+            Some(End::Parting) if self.says_farewell(conn) => {}
             Some(End::Parting) => self.let_go(conn),
             Some(End::Open | End::Lingering | End::Closing) | None => {}
         }

@@ -5,7 +5,7 @@ use super::*;
 use crate::event::Insecure;
 use crate::limits::{HANDSHAKE_BYTES_MAX, SEAL_BYTES};
 use crate::transport::toy::{ToyClient, Toys};
-use crate::transport::{First, Output, Terms};
+use crate::transport::{Declined, Facts, Failure, First, Output, Terms, Transport, Transports};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// One that wants no second INFO.
@@ -338,6 +338,8 @@ fn the_end_is_told_both_ways() {
     scene.ended();
     scene.sends(conn, &last);
     assert_eq!(scene.ended(), [CloseReason::ClientClosed]);
+    assert!(!scene.commands().contains(&Command::Close(conn)));
+    assert_eq!(scene.given(conn, usize::MAX), ToyClient::end());
     assert!(scene.commands().contains(&Command::Close(conn)));
     // Neither: something that is no record.
     let (conn, _) = scene.sealed_client();
@@ -362,4 +364,143 @@ fn what_a_client_sent_before_it_hung_up_is_carried_out() {
     scene.steps();
     assert_eq!(scene.ended(), [CloseReason::ClientClosed]);
     assert_eq!(scene.heard(listener, &mut ears), "MSG a 1 2\r\nhi\r\n");
+}
+
+#[test]
+fn one_that_says_it_is_done_still_hears_what_waits_for_it() {
+    let mut scene = scene(false, First::No);
+    let (conn, mut toy) = scene.sealed_client();
+    scene.sends(conn, &toy.seal(format!("{CONNECT}SUB a 1\r\n").as_bytes()));
+    let ping = [toy.seal(b"PUB a 2\r\nhi\r\nPING\r\n"), ToyClient::end().to_vec()].concat();
+    scene.sends(conn, &ping);
+    // Its socket says the same once more. Only a third time is something new.
+    scene.shard.on_hang_up(scene.now, conn, CloseReason::ClientClosed);
+    assert!(scene.commands().is_empty());
+    assert_eq!(scene.heard(conn, &mut toy), "MSG a 1 2\r\nhi\r\nPONG\r\n");
+    assert!(toy.ended);
+    assert_eq!(scene.commands(), [Command::Close(conn)]);
+
+    let (conn, toy) = scene.sealed_client();
+    let ping = [toy.seal(format!("{CONNECT}PING\r\n").as_bytes()), vec![0x15]].concat();
+    scene.sends(conn, &ping);
+    scene.shard.on_hang_up(scene.now, conn, CloseReason::ClientClosed);
+    scene.shard.on_hang_up(scene.now, conn, CloseReason::ClientClosed);
+    assert!(scene.commands().contains(&Command::Close(conn)));
+}
+
+#[test]
+fn one_that_says_it_is_done_while_its_input_waits_still_hears_what_follows_from_it() {
+    let mut scene = scene(false, First::No);
+    scene.change(|options| options.authenticator = judging::slow("p"));
+    let (conn, mut toy) = scene.sealed_client();
+    let connect = "CONNECT {\"verbose\":false,\"user\":\"ann\",\"pass\":\"p\"}\r\nPING\r\n";
+    scene.sends(conn, &[toy.seal(connect.as_bytes()), ToyClient::end().to_vec()].concat());
+    scene.shard.on_hang_up(scene.now, conn, CloseReason::ClientClosed);
+    assert_eq!(scene.ended(), []);
+    assert_eq!(scene.finish_all(), 1);
+    assert_eq!(scene.heard(conn, &mut toy), "PONG\r\n");
+    assert!(toy.ended);
+    assert_eq!(scene.ended(), [CloseReason::ClientClosed]);
+}
+
+/// Lets nobody in whose handshake began with others, or everybody.
+struct Others(Terms, Result<(), Failure>);
+
+impl Transports for Others {
+    fn terms(&self) -> Terms {
+        self.0
+    }
+
+    fn accept(&self, _: Now) -> Result<Box<dyn Transport>, Declined> {
+        Err(Declined::Throttled)
+    }
+
+    fn readmits(&self, _: &Facts) -> Result<(), Failure> {
+        self.1.clone()
+    }
+}
+
+#[test]
+fn a_handshake_that_was_under_way_at_a_reload_is_judged_by_the_new_terms() {
+    for (admits, changes) in [(true, true), (false, true), (true, false)] {
+        let mut scene = scene(false, First::No);
+        let (conn, mut toy) = (scene.open(), ToyClient::new(0x44));
+        scene.given(conn, usize::MAX);
+        scene.sends(conn, &toy.hello());
+        let (_, answer) = toy.take(&scene.given(conn, usize::MAX));
+        let verdict = if admits { Ok(()) } else { Err(Failure("not you".to_owned())) };
+        scene.change(|options| {
+            options.limits.payload = 77;
+            if changes {
+                options.transports = Some(Arc::new(Others(terms(false, First::No), verdict)));
+            }
+        });
+        scene.sends(conn, &[&answer[..], &toy.seal(b"PING\r\n")].concat());
+        let heard = scene.heard(conn, &mut toy);
+        if admits {
+            assert_eq!((heard.as_str(), toy.ended), ("PONG\r\n", false));
+        } else {
+            assert_eq!((heard.as_str(), toy.ended), ("", true));
+            assert_eq!(scene.why(), [Insecure::Stale("not you".to_owned())]);
+        }
+    }
+}
+
+#[test]
+fn a_reload_during_a_handshake_starts_no_clock() {
+    let mut scene = scene(false, First::No);
+    let (conn, mut toy) = (scene.open(), ToyClient::new(0x44));
+    scene.given(conn, usize::MAX);
+    scene.change(|options| {
+        options.authenticator = Arc::new(Shut);
+        options.limits.auth_timeout = Duration::from_secs(1);
+        options.limits.ping_interval = Duration::from_secs(1);
+    });
+    scene.wait(Duration::from_millis(1_500));
+    scene.sends(conn, &toy.hello());
+    let (_, answer) = toy.take(&scene.given(conn, usize::MAX));
+    scene.sends(conn, &answer);
+    scene.wait(Duration::from_millis(900));
+    assert_eq!(scene.ended(), []);
+    scene.wait(Duration::from_millis(200));
+    assert_eq!(scene.ended(), [CloseReason::AuthenticationTimeout]);
+    assert!(scene.heard(conn, &mut toy).ends_with("-ERR 'Authentication Timeout'\r\n"));
+}
+
+#[test]
+fn one_that_waited_for_a_handshake_that_fails_is_read_from_again() {
+    for refused in [false, true] {
+        let mut scene = scene(false, First::No);
+        let conn = scene.open();
+        scene.given(conn, usize::MAX);
+        scene.shard.on_bytes(scene.now, conn, b"\x16\x01\x07");
+        let (of, step) = scene.shard.take_handshake().unwrap();
+        assert!(step.is_first());
+        scene.shard.on_bytes(scene.now, conn, &vec![0; HANDSHAKE_BYTES_MAX + 1]);
+        assert_eq!(scene.commands(), [Command::Pause(conn)]);
+        if refused {
+            scene.shard.on_handshake(scene.now, of, step.refused());
+            assert_eq!(scene.why(), [Insecure::Crowded]);
+            assert_eq!(scene.shard.stats().handshakes_refused, 1);
+        } else {
+            // Nobody comes back in time.
+            scene.wait(TIMEOUT);
+        }
+        assert_eq!(scene.commands().first(), Some(&Command::Resume(conn)));
+    }
+}
+
+#[test]
+fn who_is_one_too_many_is_told_info_only_where_that_comes_first() {
+    let told = b"-ERR 'maximum connections exceeded'\r\n";
+    for (first, greeted) in [(First::No, true), (First::Yes, false)] {
+        let mut scene = scene(false, first);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+        let peer = Peer { client: ClientId::new(1), address };
+        let conn = scene.shard.on_open_refused(scene.now, peer);
+        let given = scene.given(conn, usize::MAX);
+        assert!(given.ends_with(told) && given.starts_with(b"INFO {") == greeted);
+        assert!(greeted || given == told);
+        assert_eq!(scene.ended(), [CloseReason::MaxConnections]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::wire::secret::Secret;
 
 /// Finds out later, and lets in whoever is not called `eve`. A password that was right once need
 /// not be looked at again.
-struct Slow {
+pub(super) struct Slow {
     required: bool,
     password: &'static str,
 }
@@ -43,7 +43,7 @@ impl Authenticator for Slow {
     }
 }
 
-fn slow(password: &'static str) -> Arc<Slow> {
+pub(super) fn slow(password: &'static str) -> Arc<Slow> {
     Arc::new(Slow { required: true, password })
 }
 
@@ -76,7 +76,7 @@ impl Scene {
         self.shard.commit(&mut Vec::new());
     }
 
-    fn finish_all(&mut self) -> usize {
+    pub(super) fn finish_all(&mut self) -> usize {
         let trials = self.trials();
         let count = trials.len();
         trials.into_iter().for_each(|trial| self.finish(trial));

@@ -122,15 +122,19 @@ fn another_judge_decides_who_stays() {
 fn who_was_not_asked_for_credentials_has_to_give_them_in_time() {
     let mut scene = Scene::new(Limits::default());
     let (connected, silent, late) = (scene.client(), scene.open(), scene.open());
-    let _ = [silent, late].map(|conn| scene.hears(conn));
+    let listens = scene.open();
+    scene.says(listens, "SUB > 1\r\n");
+    let _ = [silent, late, listens].map(|conn| scene.hears(conn));
     scene.change(|options| options.authenticator = Arc::new(Guests(&["ann"], "")));
-    assert_eq!(scene.hears(connected), "-ERR 'Authorization Violation'\r\n");
+    for conn in [connected, listens] {
+        assert_eq!(scene.hears(conn), "-ERR 'Authorization Violation'\r\n");
+    }
     scene.says(late, "CONNECT {\"verbose\":false,\"user\":\"ann\"}\r\n");
     scene.wait(Duration::from_millis(2500));
     assert_eq!(scene.hears(silent), "-ERR 'Authentication Timeout'\r\n");
     assert_eq!(scene.hears(late).matches("-ERR").count(), 0);
-    let reasons = [CloseReason::AuthenticationFailure, CloseReason::AuthenticationTimeout];
-    assert_eq!(scene.ended(), reasons);
+    let refused = CloseReason::AuthenticationFailure;
+    assert_eq!(scene.ended(), [refused, refused, CloseReason::AuthenticationTimeout]);
 }
 
 #[test]
