@@ -10,6 +10,8 @@ use crate::wire::encode;
 use crate::wire::headers::Headers;
 use crate::wire::proxy;
 
+pub use crate::transport::fuzz::sniff;
+
 /// Operations of a client, arriving in pieces. The first two bytes choose limits and pieces.
 pub fn client_ops(data: &[u8]) {
     let Some((&[choices, seed], input)) = data.split_first_chunk::<2>() else {
@@ -239,6 +241,11 @@ mod tests {
     #[test]
     fn corpus_of_proxy() {
         replay("proxy", super::proxy_header);
+    }
+
+    #[test]
+    fn corpus_of_sniff() {
+        replay("sniff", super::sniff);
     }
 
     #[test]

@@ -4,54 +4,17 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use ringbus_test_support::tls::{Authority, Client, Identity};
 use rustix::process::{Pid, Signal, kill_process};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
-};
+use rustls::SupportedProtocolVersion;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
 use super::*;
 
 const REQUEST: &[u8] = b"GET /varz HTTP/1.0\r\nHost: h\r\n\r\n";
-
-/// Somebody who signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
-    }
-
-    /// Writes `name.pem` and `name.key`.
-    fn issue(&self, folder: &Path, name: &str) -> CertificateDer<'static> {
-        let (certificate, key) = self.sign(name);
-        fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("written");
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("written");
-        certificate.der().clone()
-    }
-
-    fn sign(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        let names = [name.to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).expect("names");
-        let key = KeyPair::generate().expect("a key");
-        (params.signed_by(&key, &self.0).expect("a certificate"), key)
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).expect("an authority");
-        roots
-    }
-}
 
 /// A server, and the folder with its configuration and its certificates.
 struct Served {
@@ -72,7 +35,7 @@ fn config(folder: &Path, name: &str, more: &str) -> String {
 fn served_by(program: &Program, more: &str) -> Served {
     let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new());
     authority.issue(folder.path(), "localhost");
-    fs::write(folder.path().join("ca.pem"), authority.0.pem()).expect("written");
+    fs::write(folder.path().join("ca.pem"), authority.pem()).expect("written");
     let file = folder.path().join("conf");
     fs::write(&file, config(folder.path(), "localhost", more)).expect("written");
     let server = program.start(&["-c", file.to_str().expect("text")]).expect("the server starts");
@@ -84,31 +47,15 @@ fn served(more: &str) -> Served {
     served_by(&ringbus(2), more)
 }
 
-type Client = StreamOwned<ClientConnection, TcpStream>;
-
-type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
-
 /// A client that trusts this authority alone; with a certificate of its own if it has one.
 fn client(
     served: &Served,
     version: &'static SupportedProtocolVersion,
     own: Option<Identity>,
 ) -> Client {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[version])
-        .expect("a version")
-        .with_root_certificates(served.authority.roots());
-    let config = match own {
-        Some((certificate, key)) => {
-            config.with_client_auth_cert(vec![certificate], key).expect("a certificate")
-        }
-        None => config.with_no_client_auth(),
-    };
-    let name = ServerName::try_from("localhost").expect("a name");
-    let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
     let tcp = TcpStream::connect(served.monitor).expect("monitoring listens");
     tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    StreamOwned::new(tls, tcp)
+    served.authority.client(tcp, Some(version), own)
 }
 
 fn ask(client: &mut Client, request: &[u8]) -> String {
@@ -223,11 +170,11 @@ fn nobody_is_asked_for_a_certificate_whatever_verify_says() {
     for program in std::iter::once(ringbus(1)).chain(reference) {
         let folder = TempDir::new().expect("a folder");
         let authority = Authority::new();
-        fs::write(folder.path().join("ca.pem"), authority.0.pem()).expect("written");
+        fs::write(folder.path().join("ca.pem"), authority.pem()).expect("written");
         let ca = folder.path().join("ca.pem");
         let served = served_by(&program, &format!(", verify: true, ca_file: {ca:?}"));
         varz(&served);
-        let (certificate, key) = authority.sign("somebody");
+        let (certificate, key) = authority.sign(&[], |_| {});
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
         let own = Some((certificate.der().clone(), key));
         let answer = ask(&mut client(&served, &rustls::version::TLS13, own), REQUEST);
@@ -327,7 +274,7 @@ fn a_broken_certificate_at_a_reload_changes_nothing_and_is_told() {
     let first = shown(&served);
     let key = served.folder.path().join("localhost.key");
     let secret = fs::read_to_string(&key).expect("a key");
-    let (_, other) = served.authority.sign("other");
+    let (_, other) = served.authority.sign(&[], |_| {});
     for (text, why) in [
         (other.serialize_pem(), "tls: private key does not match public key"),
         (secret[..60].to_owned(), "tls: malformed PEM block in key input"),

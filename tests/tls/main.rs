@@ -14,14 +14,11 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use ringbus_test_support::tls::{Authority, Client, Identity};
 use ringbus_test_support::{Program, Server};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,55 +30,6 @@ fn ringbus(shards: usize) -> Program {
 /// Those that a test is for: ours, and the reference where there is one.
 fn programs() -> Vec<Program> {
     [Some(ringbus(2)), Program::reference()].into_iter().flatten().collect()
-}
-
-type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
-
-/// Somebody who signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.distinguished_name.push(DnType::CommonName, "authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
-    }
-
-    /// A certificate with these names, changed as wanted, and its key.
-    fn sign(
-        &self,
-        names: &[&str],
-        change: impl FnOnce(&mut CertificateParams),
-    ) -> (rcgen::Certificate, KeyPair) {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names");
-        change(&mut params);
-        let key = KeyPair::generate().expect("a key");
-        (params.signed_by(&key, &self.0).expect("a certificate"), key)
-    }
-
-    /// For a client.
-    fn identity(&self, change: impl FnOnce(&mut CertificateParams)) -> Identity {
-        let (certificate, key) = self.sign(&[], change);
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        (certificate.der().clone(), key)
-    }
-
-    /// Writes `name.pem` and `name.key` for the server.
-    fn issue(&self, folder: &Path, name: &str) -> CertificateDer<'static> {
-        let (certificate, key) = self.sign(&["localhost", "127.0.0.1"], |_| {});
-        fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("written");
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("written");
-        certificate.der().clone()
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).expect("an authority");
-        roots
-    }
 }
 
 /// A server, and the folder with its configuration and its certificates.
@@ -105,7 +53,7 @@ impl Served {
     fn by(program: &Program, more: &str, top: &str) -> Self {
         let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new());
         authority.issue(folder.path(), "server");
-        fs::write(folder.path().join("ca.pem"), authority.0.pem()).expect("written");
+        fs::write(folder.path().join("ca.pem"), authority.pem()).expect("written");
         let file = folder.path().join("conf");
         fs::write(&file, config(folder.path(), more, top)).expect("written");
         let server = program.start(&["-c", file.to_str().expect("text")]).expect("it starts");
@@ -131,19 +79,7 @@ impl Served {
 
     /// A handshake with whoever is at the other end.
     fn shake(&self, tcp: TcpStream, own: Option<Identity>) -> Link {
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(self.authority.roots());
-        let config = match own {
-            Some((certificate, key)) => {
-                config.with_client_auth_cert(vec![certificate], key).expect("a certificate")
-            }
-            None => config.with_no_client_auth(),
-        };
-        let name = ServerName::try_from("localhost").expect("a name");
-        let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
-        Link(StreamOwned::new(tls, tcp))
+        Link(self.authority.client(tcp, None, own))
     }
 
     /// Waits for a line in the log.
@@ -183,7 +119,7 @@ fn rest(from: &mut impl Read) -> String {
 }
 
 /// A client over TLS.
-struct Link(StreamOwned<ClientConnection, TcpStream>);
+struct Link(Client);
 
 impl Link {
     fn says(&mut self, text: &str) {

@@ -17,6 +17,8 @@ pub(crate) mod carrier;
 pub mod sniff;
 
 #[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+#[cfg(any(test, fuzzing))]
 pub(crate) mod toy;
 
 use std::time::Duration;

@@ -8,6 +8,7 @@ mod process;
 mod raw;
 mod server;
 pub mod nkey;
+pub mod tls;
 pub mod transcript;
 
 pub use eventually::eventually;
