@@ -20,6 +20,10 @@ pub(super) fn reason(error: &Error) -> String {
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
             "tls: no cipher suite supported by both client and server".to_owned()
         }
+        // One whose suites need none names none.
+        Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon) => {
+            "tls: no key exchanges supported by both client and server".to_owned()
+        }
         Error::PeerIncompatible(
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled

@@ -7,7 +7,10 @@
 mod admission;
 mod certificates;
 mod first;
+mod flood;
 mod library;
+mod openssl;
+mod proxied;
 mod reload;
 
 use std::fs;
@@ -51,11 +54,18 @@ fn config(folder: &Path, more: &str, top: &str) -> String {
 
 impl Served {
     fn by(program: &Program, more: &str, top: &str) -> Self {
+        Self::with(program, |folder, authority| {
+            authority.issue(folder, "server");
+            config(folder, more, top)
+        })
+    }
+
+    /// With a configuration of its own; the certificate of the authority is `ca.pem`.
+    fn with(program: &Program, config: impl FnOnce(&Path, &Authority) -> String) -> Self {
         let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new());
-        authority.issue(folder.path(), "server");
         fs::write(folder.path().join("ca.pem"), authority.pem()).expect("written");
         let file = folder.path().join("conf");
-        fs::write(&file, config(folder.path(), more, top)).expect("written");
+        fs::write(&file, config(folder.path(), &authority)).expect("written");
         let server = program.start(&["-c", file.to_str().expect("text")]).expect("it starts");
         Self { folder, authority, server }
     }
