@@ -15,6 +15,8 @@ mod bounds;
 mod error;
 mod exports;
 mod imports;
+#[cfg(test)]
+pub(crate) mod naive;
 mod sharing;
 
 use std::sync::Arc;

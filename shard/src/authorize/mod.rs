@@ -30,7 +30,7 @@ mod guard;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod naive;
 #[cfg(test)]
-mod oracle;
+pub(crate) mod oracle;
 mod patterns;
 mod replies;
 mod rules;

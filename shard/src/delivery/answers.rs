@@ -80,6 +80,8 @@ pub struct Answers {
     queues: HashMap<(AccountId, Duration), Queue, RandomState>,
     bytes: HashMap<AccountId, usize, RandomState>,
     total: usize,
+    /// Nothing in the queues is due before.
+    first_due: Option<Now>,
     asked: u64,
     /// Forgotten for want of room.
     dropped: u64,
@@ -137,6 +139,7 @@ impl Answers {
             queues: HashMap::with_hasher(hasher.clone()),
             bytes: HashMap::with_hasher(hasher.clone()),
             total: 0,
+            first_due: None,
             asked: 0,
             dropped: 0,
             hasher,
@@ -172,7 +175,9 @@ impl Answers {
         let (account, bytes) = (pending.to_account, pending.bytes());
         self.make_room(account, bytes);
         let key = (account, pending.threshold);
-        self.queues.entry(key).or_default().push_back((now.after(pending.threshold), token));
+        let due = now.after(pending.threshold);
+        self.queues.entry(key).or_default().push_back((due, token));
+        self.first_due = Some(self.first_due.map_or(due, |first| first.min(due)));
         self.tidy(key);
         *self.bytes.entry(account).or_default() += bytes;
         self.total += bytes;
@@ -265,12 +270,14 @@ impl Answers {
             }
             self.tidy(key);
         }
+        let fronts = self.queues.values().filter_map(VecDeque::front);
+        self.first_due = fronts.map(|(due, _)| *due).min();
     }
 
     /// When something may have waited too long.
     #[must_use]
     pub fn next_due(&self) -> Option<Now> {
-        self.queues.values().filter_map(|queue| queue.front().map(|(due, _)| *due)).min()
+        self.first_due
     }
 
     fn make_room(&mut self, account: AccountId, bytes: usize) {

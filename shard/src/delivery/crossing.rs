@@ -347,6 +347,10 @@ impl Exchange {
             )
         });
         let reply = asked.as_ref().map_or(&[][..], |(_, reply)| reply);
+        let (accounts, rng) = (&self.options.accounts, &mut self.rng);
+        let mapped =
+            accounts.mappings(pending.to_account).and_then(|all| all.map(&pending.to, rng));
+        let to = mapped.as_deref().unwrap_or(&pending.to);
         let mut tail = std::mem::take(&mut self.answer_tail);
         if asked.is_some() {
             tail.clear();
@@ -355,13 +359,13 @@ impl Exchange {
         let onward = Message {
             account: pending.to_account,
             imported: true,
-            subject: &pending.to,
+            subject: to,
             reply,
             tail: if asked.is_some() { &tail } else { message.tail },
             ..*message
         };
         reach.merge(self.publish_here(&onward, publisher));
-        if let Lead::Here(next) = self.answers.lead(pending.to_account, &pending.to)
+        if let Lead::Here(next) = self.answers.lead(pending.to_account, to)
             && next != token
         {
             reach.merge(self.answer(now, next, &onward, publisher));

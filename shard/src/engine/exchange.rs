@@ -65,8 +65,8 @@ pub struct Exchange {
     pub(crate) expired: Vec<SubId>,
     /// Requests to other accounts that wait for answers.
     pub answers: Answers,
-    /// A timer that will look at them is armed.
-    answers_watched: bool,
+    /// When they are looked at next.
+    answers_due: Option<Now>,
     /// Time since 1970 when the clock began.
     pub(crate) wall: Duration,
     /// Holds one message in another form while it is delivered.
@@ -111,7 +111,7 @@ impl Exchange {
             trials_open: 0,
             expired: Vec::new(),
             answers,
-            answers_watched: false,
+            answers_due: None,
             wall: Duration::ZERO,
             scratch: Vec::new(),
             renamed: Vec::new(),
@@ -227,20 +227,25 @@ impl Exchange {
 
     /// Sees to it that requests to other accounts do not wait for ever.
     pub(crate) fn arm_answers(&mut self, now: Now) {
-        if self.answers_watched {
+        let Some(due) = self.answers.next_due() else { return };
+        if self.answers_due.is_some_and(|known| known <= due) {
             return;
         }
-        if let Some(due) = self.answers.next_due() {
-            // Not for each of them: they may be many, and answered soon.
-            let due = due.max(now.after(ANSWERS_LOOK));
+        // Not for each of them: they may be many, and answered soon.
+        let due = due.max(now.after(ANSWERS_LOOK));
+        if self.answers_due.is_none_or(|known| due < known) {
             self.timers.arm(due, NOBODY, TimerKind::Answers);
-            self.answers_watched = true;
+            self.answers_due = Some(due);
         }
     }
 
     /// Forgets requests to other accounts that have waited too long.
     pub(crate) fn expire_answers(&mut self, now: Now) {
-        self.answers_watched = false;
+        // One that is due sooner has taken the place of this timer.
+        if self.answers_due.is_some_and(|due| now < due) {
+            return;
+        }
+        self.answers_due = None;
         self.answers.expire(now);
         self.arm_answers(now);
     }

@@ -15,7 +15,9 @@
 //! | `workload.rs` | what clients do, in proportions that a seed decides about |
 //! | `simulation.rs` | the loop: somebody does something, then everything is checked |
 //! | `causality.rs` | one rule by itself: who knows of a subscription can count on it |
-//! | `isolation.rs` | another: accounts have nothing to do with each other |
+//! | `tenants.rs` | accounts that share streams and services at random |
+//! | `isolation.rs` | another rule: accounts have nothing to do with each other beyond that |
+//! | `oracle` | who gets what, against a judge that is slow and obviously right |
 //! | `fuzz.rs` | arbitrary calls of two shards |
 
 pub mod fuzz;
@@ -31,11 +33,15 @@ mod isolation;
 #[cfg(test)]
 mod net;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 mod shadow;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 mod workload;
 #[cfg(test)]

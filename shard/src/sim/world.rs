@@ -124,7 +124,14 @@ impl World {
 
     /// From the next turn on, this judge decides.
     pub(super) fn judge_by(&mut self, judge: Arc<dyn Authenticator>) {
-        self.options = Arc::new(Options { authenticator: judge, ..(*self.options).clone() });
+        self.change(|options| options.authenticator = judge);
+    }
+
+    /// From the next turn on, other options hold.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Options)) {
+        let mut options = (*self.options).clone();
+        change(&mut options);
+        self.options = Arc::new(options);
         for driver in &mut self.drivers {
             driver.reload(&self.options);
         }
@@ -236,7 +243,9 @@ const PATIENCE: Duration = Duration::from_secs(1 << 20);
 
 fn options(plan: &Plan) -> Options {
     let terms = Terms { optional: true, first: First::No, timeout: PATIENCE };
-    let info = Info { headers: true, max_payload: 1 << 20, proto: 1, ..Info::default() };
+    let server_name = "world".into();
+    let info =
+        Info { server_name, headers: true, max_payload: 1 << 20, proto: 1, ..Info::default() };
     Options {
         info,
         limits: plan.limits.clone(),

@@ -255,6 +255,35 @@ fn a_request_that_nobody_takes_is_answered_wherever_that_is_found_out() {
 }
 
 #[test]
+fn who_must_be_answered_soon_is_forgotten_before_who_need_not() {
+    let mut accounts = Accounts::default();
+    for name in ACCOUNTS {
+        accounts.entry(account(name)).name = name.into();
+    }
+    let (a, b) = (account("A"), account("B"));
+    for (subject, seconds) in [(&b"slow"[..], 100), (b"soon", 1)] {
+        let threshold = Duration::from_secs(seconds);
+        let exports = &mut accounts.entry(a).exports;
+        exports.add_service(subject, Access::default(), ResponseType::Stream, threshold).unwrap();
+        let service = Service { from: subject, to: subject, share: false };
+        accounts.import_service(b, a, service).unwrap();
+    }
+    let mut world = World::new(1, &options(accounts, None));
+    let (asks, answers) = (world.client(0, "B"), world.client(0, "A"));
+    world.says(answers, "SUB * 1\r\n");
+    for round in 0..20 {
+        world.says(asks, "PUB slow inbox 0\r\n\r\nPUB soon inbox 0\r\n\r\n");
+        assert_eq!(world.waiting(), 2 + round);
+        world.wait(Duration::from_millis(1200));
+        assert_eq!(world.waiting(), 1 + round);
+    }
+    let timers = world.scenes[0].shard.exchange().timers.armed();
+    assert!(timers < 40, "{timers}");
+    world.wait(Duration::from_secs(120));
+    assert_eq!(world.waiting(), 0);
+}
+
+#[test]
 fn messages_of_one_publisher_arrive_in_order_under_their_other_name() {
     for shards in 1..=3 {
         let mut world = World::new(shards, &options(shared(), None));
