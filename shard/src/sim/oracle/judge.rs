@@ -106,9 +106,6 @@ pub(super) struct Copy {
 pub(super) struct Expected {
     pub(super) errors: Vec<usize>,
     pub(super) copies: Vec<Copy>,
-    /// These may come or not: answers that lead back to who gives them, and who does not want his
-    /// own messages. Another shard on the way does not know whose they are.
-    pub(super) echoes: Vec<Copy>,
     pub(super) groups: Vec<(usize, String)>,
     /// Who is told that nobody was there, and by what subject; none if it cannot be told.
     pub(super) unheard: Option<(usize, String, String)>,
@@ -401,14 +398,8 @@ impl Judge {
             for held in &self.held {
                 let person = &self.people[held.number];
                 let (pattern, subject) = (held.pattern.as_bytes(), name.as_bytes());
-                if person.account != taker || !matches(pattern, subject) {
-                    continue;
-                }
-                if held.number == copy.number && !person.echo {
-                    if !streams {
-                        let (subject, sid) = (copy.subject.clone(), held.sid.clone());
-                        expected.echoes.push(Copy { sid, subject, ..copy.clone() });
-                    }
+                let own = held.number == copy.number && !person.echo;
+                if person.account != taker || own || !matches(pattern, subject) {
                     continue;
                 }
                 let queue = held.queue.as_deref();
