@@ -13,7 +13,8 @@
 //! | 1 bytes arrive | `shard/src/io/driver.rs` | `on_receive` |
 //! | 2 hand to the pure side | `shard/src/engine/shard/mod.rs` | `on_bytes` |
 //! | 3 the connection's session, and what it could not finish before | `shard/src/session/client.rs` | `on_bytes` |
-//! | 4 cut into operations | `shard/src/wire/client/mod.rs` | `parse` |
+//! | 4 publishes in a row, which nearly all input is: they go on at step 7 | `shard/src/session/stretch.rs` | `stretch` |
+//! | 4b anything else, cut into operations | `shard/src/wire/client/mod.rs` | `parse` |
 //! | 5 one `match` over operations | `shard/src/session/client.rs` | `on_op` |
 //! | 6 limits, reserved names, verbose | `shard/src/session/publish.rs` | `publish` |
 //! | 7 who wants it: the last answer, or the index | `shard/src/delivery/memo.rs` | `look_up` |

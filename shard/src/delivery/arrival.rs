@@ -10,7 +10,7 @@ use crate::mesh::frame::encode_group;
 use crate::mesh::{Frame, GroupNames, MessageFrame};
 
 use super::answers::{Lead, is_answer};
-use super::{Memo, Reach};
+use super::{Head, Memo, Reach};
 
 /// How often a message for a queue group is sent on before it is given up. Each time, the members
 /// that were known left while it was on its way.
@@ -91,7 +91,7 @@ impl Exchange {
         &mut self,
         set: &MatchSet,
         name: &[u8],
-        head: &[u8],
+        head: Head<'_>,
         frame: &MessageFrame<'_>,
         publisher: Option<u32>,
     ) -> Result<Reach, Option<ShardId>> {

@@ -6,8 +6,8 @@ use crate::ids::SubId;
 use crate::interest::LocalTarget;
 use crate::wire::encode;
 
-use super::outlets::Line;
-use super::{Delivered, Message, Outlets};
+use super::outlets::{Line, UsualLine};
+use super::{Delivered, Head, Message, Outlets};
 
 /// What one message reached so far, on this shard.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -49,7 +49,7 @@ pub struct Fanout<'a> {
     pub subscriptions: &'a mut Subscriptions,
     /// Subscriptions that have now had all they asked for, to be removed when this message is done.
     pub expired: &'a mut Vec<SubId>,
-    /// Holds the form of a message with headers for receivers that take none.
+    /// Holds the form of a message with headers for receivers that take none, once one was seen.
     pub scratch: &'a mut Vec<u8>,
     /// Holds the head of a message as another account knows it.
     pub renamed: &'a mut Vec<u8>,
@@ -58,52 +58,85 @@ pub struct Fanout<'a> {
 impl Fanout<'_> {
     /// Delivers to every one of `targets`.
     #[inline]
-    pub fn to_all(
+    pub fn to_all<'h>(
         &mut self,
         targets: &[LocalTarget],
-        head: &[u8],
+        head: impl Into<Head<'h>>,
         message: &Message<'_>,
         publisher: Option<u32>,
     ) -> Reach {
+        let head = head.into();
+        let usual = self.usual_line(head, message);
         let mut reach = Reach::default();
-        self.strip(message);
         for target in targets {
-            reach.add(self.deliver(*target, head, message, publisher));
+            reach.add(self.deliver(*target, usual.as_ref(), head.text, message, publisher));
         }
         reach
     }
 
     /// Delivers to the first of `targets`, from `start` on and around, that takes it.
-    pub fn to_first(
+    pub fn to_first<'h>(
         &mut self,
         targets: &[LocalTarget],
         start: usize,
-        head: &[u8],
+        head: impl Into<Head<'h>>,
         message: &Message<'_>,
         publisher: Option<u32>,
     ) -> Reach {
+        let head = head.into();
+        let usual = self.usual_line(head, message);
         let mut reach = Reach::default();
-        self.strip(message);
         let (before, after) = targets.split_at(start.min(targets.len()));
         for target in after.iter().chain(before) {
-            if reach.add(self.deliver(*target, head, message, publisher)) {
+            if reach.add(self.deliver(*target, usual.as_ref(), head.text, message, publisher)) {
                 break;
             }
         }
         reach
     }
 
-    /// Prepares the form without headers, if this message has any.
-    fn strip(&mut self, message: &Message<'_>) {
+    /// What is written for nearly all receivers, if nothing has to be noted of it.
+    #[inline]
+    fn usual_line<'l>(&mut self, head: Head<'l>, message: &Message<'l>) -> Option<UsualLine<'l>> {
         if message.header_len > 0 {
             self.scratch.clear();
-            let Message { reply, header_len, payload, .. } = *message;
-            encode::stripped_tail(self.scratch, reply, header_len, payload);
+        }
+        let notes = self.outlets.keeps_replies && !message.reply.is_empty();
+        if notes || self.outlets.is_traced() { None } else { UsualLine::new(head, message) }
+    }
+
+    /// Delivers to one subscription.
+    #[inline(always)]
+    fn deliver(
+        &mut self,
+        target: LocalTarget,
+        usual: Option<&UsualLine<'_>>,
+        head: &[u8],
+        message: &Message<'_>,
+        publisher: Option<u32>,
+    ) -> Delivered {
+        let delivered = usual.and_then(|line| self.deliver_usual(target, line));
+        match delivered {
+            Some(delivered) => delivered,
+            None => self.deliver_any(target, head, message, publisher),
         }
     }
 
-    #[inline]
-    fn deliver(
+    /// The same for what nearly all subscriptions and receivers are; nothing, and nothing was done,
+    /// if this is not one of those.
+    #[inline(always)]
+    fn deliver_usual(&mut self, target: LocalTarget, line: &UsualLine<'_>) -> Option<Delivered> {
+        let subscription = self.subscriptions.get_mut(target.sub)?;
+        if subscription.kin.is_some() || subscription.max != 0 {
+            return None;
+        }
+        let delivered = self.outlets.usual_message(target.conn, &subscription.sid, line)?;
+        subscription.delivered += 1;
+        Some(delivered)
+    }
+
+    #[inline(never)]
+    fn deliver_any(
         &mut self,
         target: LocalTarget,
         head: &[u8],
@@ -119,15 +152,20 @@ impl Fanout<'_> {
         if subscription.max != 0 && subscription.delivered >= subscription.max {
             return Delivered::No;
         }
+        let strips = message.header_len > 0 && !self.outlets.takes_headers(target.conn);
+        if strips && self.scratch.is_empty() {
+            let Message { reply, header_len, payload, .. } = *message;
+            encode::stripped_tail(self.scratch, reply, header_len, payload);
+        }
         let line = Line {
             head,
-            sid: &subscription.sid,
             tail: message.tail,
             payload_len: message.payload.len(),
             header_len: message.header_len,
             stripped: self.scratch,
         };
-        let delivered = self.outlets.message(target.conn, publisher, &line);
+        let sid = subscription.sid.spaced();
+        let delivered = self.outlets.message(target.conn, publisher, sid, &line);
         if delivered != Delivered::No {
             subscription.delivered += 1;
             if self.outlets.keeps_replies && !message.reply.is_empty() {
@@ -169,7 +207,7 @@ impl Fanout<'_> {
             .get(shadow.of)
             .is_some_and(|own| may_deliver(own.guard.as_deref(), subject, own.queue.as_deref()));
         let delivered = match allowed {
-            true => self.deliver(own, &head, message, publisher),
+            true => self.deliver_any(own, &head, message, publisher),
             false => Delivered::No,
         };
         *self.renamed = head;

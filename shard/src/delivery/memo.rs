@@ -9,14 +9,24 @@ use std::rc::{Rc, Weak};
 use crate::ids::AccountId;
 use crate::interest::{Interest, MatchSet};
 
+use super::{Head, SHORT_HEAD};
+
 const VERB: &[u8] = b"MSG ";
 
 /// The last subject matched, as the head of a delivery, and its match set.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memo {
     /// `MSG <subject> `; empty before the first message.
     head: Vec<u8>,
+    /// The same with something behind, if it is no longer than this.
+    short: [u8; SHORT_HEAD],
     known: Option<Known>,
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Self { head: Vec::new(), short: [0; SHORT_HEAD], known: None }
+    }
 }
 
 #[derive(Debug)]
@@ -59,14 +69,27 @@ impl Memo {
         self.head.extend_from_slice(VERB);
         self.head.extend_from_slice(subject);
         self.head.push(b' ');
+        if let Some(short) = self.short.get_mut(..self.head.len()) {
+            short.copy_from_slice(&self.head);
+        }
         self.known = Some(Known { account, epoch, set: Rc::downgrade(&set) });
         set
     }
 
     /// `MSG <subject> ` of the subject looked up last.
+    #[inline]
     #[must_use]
-    pub fn head(&self) -> &[u8] {
-        &self.head
+    pub fn head(&self) -> Head<'_> {
+        let text = &*self.head;
+        Head { text, short: (text.len() <= SHORT_HEAD).then_some(&self.short) }
+    }
+
+    /// The subject looked up last with a blank before and behind it, as PUB has it too; empty
+    /// before the first.
+    #[inline]
+    #[must_use]
+    pub fn spaced(&self) -> &[u8] {
+        self.head.get(VERB.len() - 1..).unwrap_or_default()
     }
 
     /// The subject looked up last; empty before the first.

@@ -25,3 +25,22 @@ pub struct Message<'a> {
     /// `[reply ][header_len ]payload_len CR LF payload CR LF`, as it goes out.
     pub tail: &'a [u8],
 }
+
+/// The beginning of a delivery: `MSG <subject> `.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// All of it.
+    pub text: &'a [u8],
+    /// The same with something behind, if it is at hand and `text` is no longer. To copy all of it
+    /// for each receiver costs less than to copy only what is needed.
+    pub short: Option<&'a [u8; SHORT_HEAD]>,
+}
+
+/// As long as the heads of nearly all subjects.
+pub const SHORT_HEAD: usize = 64;
+
+impl<'a> From<&'a Vec<u8>> for Head<'a> {
+    fn from(text: &'a Vec<u8>) -> Self {
+        Self { text, short: None }
+    }
+}

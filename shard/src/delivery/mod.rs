@@ -27,5 +27,5 @@ pub use answers::Answers;
 pub use crossing::Crossings;
 pub use fanout::{Fanout, Reach};
 pub use memo::Memo;
-pub use message::Message;
+pub use message::{Head, Message, SHORT_HEAD};
 pub use outlets::{Delivered, Outlet, Outlets, Traffic};

@@ -9,9 +9,12 @@
 
 use crate::authorize::Replies;
 use crate::clock::Now;
+use crate::engine::{SHORT_SID, SpacedSid};
 use crate::ids::ConnId;
 use crate::limits::{CHUNK_BYTES, STALL_PERCENT, TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX};
-use crate::outbox::{ChunkPool, Outbox};
+use crate::outbox::{ChunkPool, Outbox, put};
+
+use super::{Head, Message, SHORT_HEAD};
 
 /// What became of one delivery.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -200,33 +203,80 @@ impl Outlets {
         (outlet.conn == conn).then_some(outlet)
     }
 
-    /// Writes one message for the connection in `slot`: `head` is `MSG <subject> `, `sid` ends in a
-    /// blank, and `tail` is the rest; with `headers`, the verb is HMSG. `publisher` is the slot the
-    /// message came from, if it came from this shard.
-    #[inline]
-    pub fn message(&mut self, slot: u32, publisher: Option<u32>, line: &Line<'_>) -> Delivered {
+    /// The same as [`Self::message`] for what nearly all receivers are: nothing, and nothing was
+    /// done, if this is not one of those.
+    #[inline(always)]
+    pub fn usual_message(
+        &mut self,
+        slot: u32,
+        sid: &SpacedSid,
+        line: &UsualLine<'_>,
+    ) -> Option<Delivered> {
+        let (sid, sid_len) = sid.short()?;
+        let outlet = self.table.get_mut(slot as usize)?.as_mut()?;
+        let len = line.len + sid_len;
+        let takes = outlet.open && outlet.echo && (outlet.headers || !line.headers);
+        if !takes || outlet.outbox.queued() + len > self.pending_max {
+            return None;
+        }
+        // With the slack it is longer than all that is written here.
+        let mut room = outlet.outbox.room(len, USUAL_SLACK)?;
+        if line.headers {
+            room = put(room, b"H");
+        }
+        *room.first_chunk_mut()? = *line.head;
+        let room = room.get_mut(line.head_len..)?;
+        *room.first_chunk_mut()? = *sid;
+        put(room.get_mut(sid_len..)?, line.tail);
+        outlet.out_msgs += 1;
+        outlet.out_bytes += line.payload_len;
+        self.produced += len;
+        if !outlet.dirty {
+            outlet.dirty = true;
+            self.dirty.push(outlet.conn);
+        }
+        let behind = outlet.outbox.queued() > self.stall_mark;
+        Some(if behind { Delivered::Behind } else { Delivered::Yes })
+    }
+
+    /// Whether the connection in `slot` reads headers.
+    #[must_use]
+    pub fn takes_headers(&self, slot: u32) -> bool {
+        self.table.get(slot as usize).and_then(Option::as_ref).is_some_and(|outlet| outlet.headers)
+    }
+
+    /// Whether what is queued is shown to somebody.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.traced.is_some()
+    }
+
+    /// Writes one message for the connection in `slot`. `sid` is the receiver's own name for the
+    /// subscription, with a blank behind. `publisher` is the slot the message came from, if it came
+    /// from this shard.
+    pub fn message(
+        &mut self,
+        slot: u32,
+        publisher: Option<u32>,
+        sid: &[u8],
+        line: &Line<'_>,
+    ) -> Delivered {
         let Some(Some(outlet)) = self.table.get_mut(slot as usize) else { return Delivered::No };
         if !outlet.open || (!outlet.echo && publisher == Some(slot)) {
             return Delivered::No;
         }
         let (tail, payload_len, headers) = line.shape(outlet.headers);
-        let len = usize::from(headers) + line.head.len() + line.sid.len() + tail.len();
+        let len = usize::from(headers) + line.head.len() + sid.len() + tail.len();
         if outlet.outbox.queued() + len > self.pending_max {
             outlet.open = false;
             self.overflowed.push(outlet.conn);
             return Delivered::No;
         }
-        let frame = outlet.outbox.frame(len, &mut self.pool);
-        if headers {
-            frame.push(b'H');
-        }
-        frame.extend_from_slice(line.head);
-        frame.extend_from_slice(line.sid);
-        frame.extend_from_slice(tail);
+        let verb: &[u8] = if headers { b"H" } else { b"" };
+        outlet.outbox.append(&[verb, line.head, sid, tail], &mut self.pool);
         if let Some(traced) = &mut self.traced {
-            traced.extend(
-                line.trace(headers, tail, self.traced_payload_max).map(|text| (outlet.conn, text)),
-            );
+            let texts = line.trace(headers, sid, tail, self.traced_payload_max);
+            traced.extend(texts.map(|text| (outlet.conn, text)));
         }
         outlet.out_msgs += 1;
         outlet.out_bytes += payload_len as u64;
@@ -442,13 +492,40 @@ impl Outlet {
     }
 }
 
-/// One message as all its receivers see it; only the `sid` differs.
+/// One message as all its receivers see it that take headers, if it has any, but for their names
+/// for the subscription.
+#[derive(Clone, Copy, Debug)]
+pub struct UsualLine<'a> {
+    head: &'a [u8; SHORT_HEAD],
+    head_len: usize,
+    tail: &'a [u8],
+    payload_len: u64,
+    headers: bool,
+    /// Of all but the name.
+    len: usize,
+}
+
+/// How far beyond a frame its head or the name behind it may be written.
+const USUAL_SLACK: usize = SHORT_HEAD + SHORT_SID;
+
+impl<'a> UsualLine<'a> {
+    /// Nothing if the message is on a long subject.
+    #[inline]
+    #[must_use]
+    pub fn new(head: Head<'a>, message: &Message<'a>) -> Option<Self> {
+        let (head, head_len) = (head.short?, head.text.len());
+        let (tail, payload_len) = (message.tail, message.payload.len() as u64);
+        let headers = message.header_len > 0;
+        let len = usize::from(headers) + head_len + tail.len();
+        Some(Self { head, head_len, tail, payload_len, headers, len })
+    }
+}
+
+/// One message as all its receivers see it, but for their names for the subscription.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// `MSG <subject> `.
     pub head: &'a [u8],
-    /// The receiver's own name for the subscription, and a blank.
-    pub sid: &'a [u8],
     /// What follows, for a receiver that takes headers.
     pub tail: &'a [u8],
     /// Bytes of the payload, headers included.
@@ -465,6 +542,7 @@ impl<'a> Line<'a> {
     fn trace(
         &self,
         headers: bool,
+        sid: &[u8],
         tail: &[u8],
         payload_max: usize,
     ) -> impl Iterator<Item = String> + use<> {
@@ -472,8 +550,7 @@ impl<'a> Line<'a> {
         let (line, payload) = tail.split_at(end);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let verb = if headers { "H" } else { "" };
-        let line =
-            format!("[{verb}{}{}{}]", text(self.head), text(self.sid), text(line).trim_end());
+        let line = format!("[{verb}{}{}{}]", text(self.head), text(sid), text(line).trim_end());
         let payload = payload.strip_suffix(b"\r\n").unwrap_or(payload);
         let shown = text(payload.get(..payload_max).unwrap_or(payload));
         let dots = if shown.len() < payload.len() { "..." } else { "" };

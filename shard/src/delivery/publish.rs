@@ -10,7 +10,7 @@ use crate::interest::{GroupMatch, MatchSet, Pick};
 use crate::mesh::{MessageFrame, Origin};
 use crate::wire::{encode, headers};
 
-use super::{Fanout, Memo, Message, Reach, answers};
+use super::{Fanout, Head, Memo, Message, Reach, answers};
 
 /// Whose message it is.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ impl Exchange {
     pub fn publish(
         &mut self,
         set: &MatchSet,
-        head: &[u8],
+        head: Head<'_>,
         message: &Message<'_>,
         publisher: Publisher<'_>,
         already: Reach,
@@ -77,7 +77,7 @@ impl Exchange {
     pub(super) fn deliver(
         &mut self,
         set: &MatchSet,
-        head: &[u8],
+        head: Head<'_>,
         message: &Message<'_>,
         publisher: Publisher<'_>,
     ) -> Reach {
@@ -100,10 +100,10 @@ impl Exchange {
 
     /// Gives a message to one member of a group: to one of this shard's, or says which shard was
     /// picked; none if there is nobody anywhere.
-    pub(super) fn one_of_group(
+    pub(super) fn one_of_group<'h>(
         &mut self,
         group: &GroupMatch,
-        head: &[u8],
+        head: impl Into<Head<'h>>,
         message: &Message<'_>,
         publisher: Option<u32>,
     ) -> Result<Reach, Option<ShardId>> {
@@ -168,6 +168,23 @@ impl Exchange {
         }
     }
 
+    /// Delivers a message to everybody in `set`, who are all plain subscribers of this shard.
+    #[inline]
+    pub fn publish_here_alone(
+        &mut self,
+        set: &MatchSet,
+        head: Head<'_>,
+        message: &Message<'_>,
+        publisher: Publisher<'_>,
+    ) -> Reach {
+        let slot = Some(publisher.conn.slot());
+        let reach = self.fan_out().to_all(&set.plain, head, message, slot);
+        if !reach.any() && publisher.no_responders && !message.reply.is_empty() {
+            self.no_responders(publisher.conn, message.account, message.reply, message.subject);
+        }
+        reach
+    }
+
     /// Tells a requester that nobody was there, if it has a plain subscription for the answer.
     pub(super) fn no_responders(
         &mut self,
@@ -193,7 +210,7 @@ impl Exchange {
         let status = headers::no_responders(subject);
         let mut out = Vec::with_capacity(2 * reply.len() + 64 + status.len());
         out.extend_from_slice(b"HMSG ");
-        for part in [reply, b" ", &subscription.sid] {
+        for part in [reply, b" ", subscription.sid.spaced()] {
             out.extend_from_slice(part);
         }
         encode::tail(&mut out, &[], status.len(), &status);

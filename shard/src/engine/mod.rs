@@ -32,7 +32,7 @@ pub use history::{ClosedView, History};
 pub use peers::{Peers, Taken};
 pub use shard::{Shard, Treated, Treatment};
 pub use stats::Stats;
-pub use subscriptions::{Kin, Shadow, Subscription, Subscriptions};
+pub use subscriptions::{Kin, SHORT_SID, Shadow, SpacedSid, Subscription, Subscriptions};
 pub use tally::{Tallies, Tally};
 pub use timers::{TimerKind, Timers};
 pub use view::{ConnectionView, Sighting, SubscriptionView};

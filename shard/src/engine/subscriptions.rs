@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::account::{Imports, StreamImport};
 use crate::authorize::Guard;
 use crate::ids::{AccountId, ConnId, SubId};
@@ -14,8 +12,8 @@ use crate::interest::Want;
 pub struct Subscription {
     /// Who holds it.
     pub conn: ConnId,
-    /// What the holder calls it, with a blank behind, as it stands in MSG.
-    pub sid: SmallVec<[u8; 16]>,
+    /// What the holder calls it.
+    pub sid: SpacedSid,
     /// Messages it got.
     pub delivered: u64,
     /// It ends after this many messages; zero if it does not.
@@ -88,13 +86,59 @@ impl Subscription {
     /// What the holder calls it.
     #[must_use]
     pub fn sid(&self) -> &[u8] {
-        self.sid.split_last().map_or(&[], |(_, sid)| sid)
+        self.sid.spaced().split_last().map_or(&[], |(_, sid)| sid)
     }
 
     /// For whom the index wants its pattern.
     #[must_use]
     pub fn want(&self) -> Want<'_> {
         Want { queue: self.queue.as_deref(), guard: self.guard.as_ref() }
+    }
+}
+
+/// A client's name for a subscription with a blank behind, as it stands in MSG.
+#[derive(Clone, Debug)]
+pub struct SpacedSid {
+    /// All of it, with zeros behind, if that is short enough.
+    short: [u8; SHORT_SID],
+    short_len: u8,
+    /// All of it if not.
+    long: Option<Box<[u8]>>,
+}
+
+/// As long as nearly any: numbers, mostly. All its bytes are copied for every message, because that
+/// costs less than finding out how many there are.
+pub const SHORT_SID: usize = 16;
+
+impl SpacedSid {
+    /// That of `sid`.
+    #[must_use]
+    pub fn new(sid: &[u8]) -> Self {
+        let mut short = [0; SHORT_SID];
+        match short.split_at_mut_checked(sid.len()) {
+            Some((to, [blank, ..])) => {
+                to.copy_from_slice(sid);
+                *blank = b' ';
+                let short_len = (sid.len() + 1).try_into().unwrap_or(u8::MAX);
+                Self { short, short_len, long: None }
+            }
+            _ => Self { short, short_len: 0, long: Some([sid, b" "].concat().into()) },
+        }
+    }
+
+    /// The name and the blank.
+    #[must_use]
+    pub fn spaced(&self) -> &[u8] {
+        let short = || self.short.get(..self.short_len.into()).unwrap_or_default();
+        self.long.as_deref().unwrap_or_else(short)
+    }
+
+    /// The same with zeros behind, and how much of it is no zero; nothing if it is too long for
+    /// that.
+    #[inline]
+    #[must_use]
+    pub fn short(&self) -> Option<(&[u8; SHORT_SID], usize)> {
+        (self.short_len > 0).then_some((&self.short, self.short_len.into()))
     }
 }
 
@@ -162,5 +206,21 @@ impl Subscriptions {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SHORT_SID, SpacedSid};
+
+    #[test]
+    fn names_of_every_length_have_a_blank_behind() {
+        for len in 0..40 {
+            let name: Vec<u8> = (1..=len).collect();
+            let sid = SpacedSid::new(&name);
+            assert_eq!(sid.spaced(), [&name, &b" "[..]].concat());
+            let short = sid.short().map(|(bytes, len)| &bytes[..len]);
+            assert_eq!(short, (name.len() < SHORT_SID).then_some(sid.spaced()));
+        }
     }
 }

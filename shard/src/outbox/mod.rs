@@ -11,21 +11,25 @@
 //! Invariant: `queued` is the sum of the chunks' lengths minus `written`; `written` is less than
 //! the length of the front chunk, or zero.
 
+mod copy;
 mod pool;
 #[cfg(test)]
 mod tests;
 
+pub use copy::put;
 pub use pool::ChunkPool;
 
 use std::collections::VecDeque;
+
+use pool::Chunk;
 
 use crate::limits::CHUNK_BYTES;
 
 /// Bytes waiting for one connection, oldest first.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    sealed: VecDeque<Vec<u8>>,
-    open: Vec<u8>,
+    sealed: VecDeque<Chunk>,
+    open: Chunk,
     written: usize,
     queued: usize,
 }
@@ -43,14 +47,24 @@ impl Outbox {
         self.queued == 0
     }
 
-    /// Room for a frame of exactly `len` bytes, which the caller appends to the vector it gets.
-    #[inline]
-    pub fn frame(&mut self, len: usize, pool: &mut ChunkPool) -> &mut Vec<u8> {
-        if self.open.capacity() - self.open.len() < len {
+    /// Room for a frame of exactly `len` bytes, which the caller fills to the last one, and for
+    /// `slack` bytes behind it, which may be written too. Nothing if there is none without another
+    /// chunk: then the frame has to be appended.
+    #[inline(always)]
+    pub fn room(&mut self, len: usize, slack: usize) -> Option<&mut [u8]> {
+        let room = self.open.room_with_slack(len, slack)?;
+        self.queued += len;
+        Some(room)
+    }
+
+    /// Appends `parts` as one frame.
+    pub fn append(&mut self, parts: &[&[u8]], pool: &mut ChunkPool) {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if !self.open.fits(len) {
             self.grow(len, pool);
         }
         self.queued += len;
-        &mut self.open
+        self.open.append(parts, len);
     }
 
     /// Makes the open chunk one that has room for `len` bytes.
@@ -61,9 +75,9 @@ impl Outbox {
             self.open = pool.take(len);
             return;
         }
-        if self.open.capacity() < CHUNK_BYTES && self.open.len() + len <= CHUNK_BYTES {
+        if self.open.size() < CHUNK_BYTES && self.open.len() + len <= CHUNK_BYTES {
             let mut larger = pool.take(CHUNK_BYTES);
-            larger.extend_from_slice(&self.open);
+            larger.append(&[self.open.bytes()], self.open.len());
             pool.put(std::mem::replace(&mut self.open, larger));
             return;
         }
@@ -73,7 +87,7 @@ impl Outbox {
 
     /// Appends `bytes` as one frame.
     pub fn push(&mut self, bytes: &[u8], pool: &mut ChunkPool) {
-        self.frame(bytes.len(), pool).extend_from_slice(bytes);
+        self.append(&[bytes], pool);
     }
 
     /// The bytes to write next: at most `most` contiguous pieces, oldest first.
@@ -83,7 +97,7 @@ impl Outbox {
             .iter()
             .chain(std::iter::once(&self.open))
             .zip(skip)
-            .map(|(chunk, skip)| chunk.get(skip..).unwrap_or_default())
+            .map(|(chunk, skip)| chunk.bytes().get(skip..).unwrap_or_default())
             .filter(|piece| !piece.is_empty())
             .take(most)
     }

@@ -31,7 +31,7 @@ fn an_empty_outbox_holds_no_chunk() {
     outbox.push(b"and one more", &mut pool);
     outbox.advance(outbox.queued(), &mut pool);
     assert!(outbox.is_empty());
-    assert_eq!(outbox.open.capacity(), 0);
+    assert_eq!(outbox.open.size(), 0);
     assert!(outbox.sealed.is_empty());
 }
 

@@ -304,6 +304,12 @@ impl ClientSession {
             self.behind.clear();
         }
         let (need, flow) = loop {
+            let stretch = self.stretch(exchange, bytes.get(done..).unwrap_or_default());
+            done += stretch;
+            active |= stretch > 0;
+            if exchange.outlets.is_due() {
+                break (0, self.halted(Halt::Turn));
+            }
             let rest = bytes.get(done..).unwrap_or_default();
             if rest.is_empty() {
                 break (0, Flow::Next);

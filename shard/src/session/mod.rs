@@ -7,7 +7,8 @@
 //! | [`handshake`] | INFO, CONNECT, who the client is |
 //! | [`allowance`] | what the client may have, and its place in its account |
 //! | [`judgement`] | asking the judge, and waiting for a verdict |
-//! | [`publish`] | PUB and HPUB up to the door of `delivery` |
+//! | [`stretch`] | PUB and HPUB as nearly all of them are, many in a row |
+//! | [`publish`] | any PUB and HPUB up to the door of `delivery` |
 //! | [`ask`] | requests to the server that any client may make |
 //! | [`subscribe`] | SUB and UNSUB |
 //! | [`permit`] | what the client may do, and what becomes of its subscriptions when that changes |
@@ -25,6 +26,7 @@ mod handshake;
 mod internal;
 mod judgement;
 mod standing;
+mod stretch;
 mod keepalive;
 mod permit;
 mod publish;

@@ -18,10 +18,11 @@ use crate::wire::encode;
 use super::client::{ClientSession, Flow, Halt};
 use super::permit::Standing;
 
-/// Whether a name may be one of those that mean something to the server.
+/// Whether a name may be one of those that mean something to the server: all of them begin with a
+/// `$`, `_R_.` or `_GR_.`. Inboxes do not.
 #[inline]
-fn is_special(name: &[u8]) -> bool {
-    matches!(name.first(), Some(b'$' | b'_'))
+pub(super) fn is_special(name: &[u8]) -> bool {
+    matches!(name, [b'$', ..] | [b'_', b'R' | b'G', ..])
 }
 
 impl ClientSession {
@@ -273,7 +274,7 @@ impl ClientSession {
     /// next operation may end them too, or use their names again. Those of others end when this
     /// client's turn is over.
     #[cold]
-    fn expire_own(&mut self, exchange: &mut Exchange, mut from: usize) {
+    pub(super) fn expire_own(&mut self, exchange: &mut Exchange, mut from: usize) {
         while let Some(&id) = exchange.expired.get(from) {
             if exchange.subscriptions.get(id).is_some_and(|held| held.conn == self.conn) {
                 exchange.expired.swap_remove(from);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::authorize::Subscribing;
-use crate::engine::{Exchange, Subscription};
+use crate::engine::{Exchange, SpacedSid, Subscription};
 use crate::error::{Named, Violation};
 use crate::interest::Want;
 use crate::subject;
@@ -62,11 +62,9 @@ impl ClientSession {
     }
 
     fn register(&mut self, exchange: &mut Exchange, want: Want<'_>, pattern: &[u8], sid: &[u8]) {
-        let mut shown = Sid::from_slice(sid);
-        shown.push(b' ');
         let id = exchange.subscribe(Subscription {
             conn: self.conn,
-            sid: shown,
+            sid: SpacedSid::new(sid),
             delivered: 0,
             max: 0,
             account: self.grant.account,

@@ -10,6 +10,7 @@ mod places;
 mod proxied;
 mod sharing;
 mod standing;
+mod stretch;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

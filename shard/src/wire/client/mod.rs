@@ -20,6 +20,8 @@ mod tests;
 
 use std::fmt;
 
+pub use publish::{read_whole, read_whole_on};
+
 use memchr::{memchr, memchr2};
 
 use crate::error::Violation;
@@ -354,9 +356,17 @@ fn size(digits: &[u8]) -> Option<usize> {
     Some(value)
 }
 
-/// Panics if the reader of the usual form finds another operation than the general one.
+/// Panics if the readers of the usual form find another operation than the general one.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check_readers_agree(buf: &[u8], limits: &ParseLimits) {
+    if let Some((publish, len)) = read_whole(buf, limits) {
+        let op = ClientOp::Publish(publish);
+        assert_eq!(parse(buf, limits), Parsed::Op { op, len }, "{}", buf.escape_ascii());
+        let subject = [b" ", publish.subject, b" "].concat();
+        assert_eq!(read_whole_on(buf, &subject, limits), Some((publish, len)));
+        let other = [b" ", publish.subject, b"x "].concat();
+        assert_eq!(read_whole_on(buf, &other, limits), None);
+    }
     let Some(usual) = publish::read_usual_form(buf, limits) else {
         return;
     };
