@@ -10,7 +10,7 @@ use crate::account::{Accounts, Allowance, Places};
 use crate::authorize::Permissions;
 use crate::error::Violation;
 use crate::ids::{AccountId, ClientId};
-use crate::limits::Limits;
+use crate::limits::{Limits, TRIALS_MAX, WAITS_MAX};
 use crate::transport::Transports;
 use crate::wire::connect::ConnectOptions;
 use crate::wire::info::Info;
@@ -189,14 +189,20 @@ impl Verdict {
     }
 
     /// What `find_out` will say, which takes so little of a core that it need not wait until nobody
-    /// else wants one: some signatures, a file, an answer from elsewhere.
+    /// else wants one: some signatures. It must not wait for anything.
     pub fn soon(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
-        Self::Later(Job::new(|answer| answer.give(find_out())).lightly())
+        Self::begin(|| Self::of(find_out()))
     }
 
-    /// What `find_out` will say.
+    /// The same, where it may turn out that something else has to be waited for.
+    pub fn begin(find_out: impl FnOnce() -> Self + Send + 'static) -> Self {
+        Self::Later(Job::new(|answer| answer.say(find_out())).lightly())
+    }
+
+    /// What `find_out` will say, which takes long.
     pub fn later(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
-        Self::Later(Job::new(|answer| answer.give(find_out())))
+        let job = Job::new(|answer| answer.give(find_out()));
+        Self::Later(Job { effort: Effort::Hash, ..job })
     }
 
     /// What becomes of it by `judge`, which sees what this says and has the last word.
@@ -206,6 +212,37 @@ impl Verdict {
             Self::Admitted(grant) => Self::known(judge(Ok(*grant))),
             Self::Refused(why) => Self::known(judge(Err(why))),
             Self::Later(job) => Self::Later(job.then(judge)),
+        }
+    }
+}
+
+/// What it takes to find out who a client is. How many clients of a shard are at each is bounded
+/// for itself, so that no kind keeps another waiting.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Effort {
+    /// Much of a core: passwords.
+    Hash,
+    /// Little of a core.
+    Signature,
+    /// Nothing but time: somebody else is asked.
+    Wait,
+}
+
+impl Effort {
+    /// How many kinds there are.
+    pub(crate) const KINDS: usize = 3;
+
+    /// Which of them it is.
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// How many clients of a shard may be at it.
+    #[must_use]
+    pub const fn most(self) -> usize {
+        match self {
+            Self::Hash | Self::Signature => TRIALS_MAX,
+            Self::Wait => WAITS_MAX,
         }
     }
 }
@@ -240,39 +277,38 @@ pub type Outcome = Result<Grant, Refusal>;
 /// gone before its turn came.
 pub struct Job {
     run: Box<dyn FnOnce(Answer) + Send>,
-    light: bool,
+    effort: Effort,
 }
 
 impl Job {
-    /// `run` is called once, and gives its answer when it has one: it may hand it on and return,
-    /// where the answer has to be waited for.
+    /// `run` is called once, and hands the answer to whoever will have it. It returns at once: the
+    /// thread that runs it is there for others too.
     pub fn new(run: impl FnOnce(Answer) + Send + 'static) -> Self {
-        Self { run: Box::new(run), light: false }
+        Self { run: Box::new(run), effort: Effort::Wait }
     }
 
-    /// The same, where it takes so little of a core that it need not wait until nobody else wants
-    /// one.
+    /// The same, where it takes a little of a core.
     #[must_use]
     pub fn lightly(self) -> Self {
-        Self { light: true, ..self }
+        Self { effort: Effort::Signature, ..self }
     }
 
-    /// Whether it takes little of a core.
+    /// What it takes.
     #[must_use]
-    pub const fn is_light(&self) -> bool {
-        self.light
+    pub const fn effort(&self) -> Effort {
+        self.effort
     }
 
     /// The same, with another answer: that of `judge`, which sees the first.
     #[must_use]
     pub fn then(self, judge: impl FnOnce(Outcome) -> Outcome + Send + 'static) -> Self {
-        let light = self.light;
-        let run = |answer: Answer| self.run(|outcome| answer.tell(judge(outcome)));
-        Self { run: Box::new(run), light }
+        let effort = self.effort;
+        let run = |answer: Answer| self.run(|verdict| answer.say(verdict.then(judge)));
+        Self { run: Box::new(run), effort }
     }
 
     /// Runs it; the answer goes to `take`, from whatever thread has it.
-    pub fn run(self, take: impl FnOnce(Outcome) + Send + 'static) {
+    pub fn run(self, take: impl FnOnce(Verdict) + Send + 'static) {
         (self.run)(Answer(Some(Box::new(take))));
     }
 }
@@ -284,18 +320,23 @@ impl fmt::Debug for Job {
 }
 
 /// Where a [`Job`] says what it found out. One that is dropped refuses the client.
-pub struct Answer(Option<Box<dyn FnOnce(Outcome) + Send>>);
+pub struct Answer(Option<Box<dyn FnOnce(Verdict) + Send>>);
 
 impl Answer {
     /// What the client may be; `None` if it may not connect.
     pub fn give(self, grant: Option<Grant>) {
-        self.tell(grant.ok_or(Refusal::Credentials));
+        self.say(Verdict::of(grant));
     }
 
     /// What the client may be, or why it may not connect.
-    pub fn tell(mut self, outcome: Outcome) {
+    pub fn tell(self, outcome: Outcome) {
+        self.say(Verdict::known(outcome));
+    }
+
+    /// The same, or that there is more to find out.
+    pub fn say(mut self, verdict: Verdict) {
         if let Some(take) = self.0.take() {
-            take(outcome);
+            take(verdict);
         }
     }
 }
@@ -303,7 +344,7 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         if let Some(take) = self.0.take() {
-            take(Err(Refusal::Credentials));
+            take(Verdict::Refused(Refusal::Credentials));
         }
     }
 }

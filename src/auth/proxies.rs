@@ -111,14 +111,10 @@ impl Proxies {
             Voucher::Signer(signed) => match verdict {
                 Verdict::Admitted(grant) => verified(signed, move |key| through(Ok(*grant), key)),
                 Verdict::Refused(why) => verified(signed, move |_| Err(why)),
-                Verdict::Later(job) => {
-                    let light = job.is_light();
-                    let both = Job::new(move |answer| match signed.verify() {
-                        Ok(key) => job.run(move |outcome| answer.tell(through(outcome, key))),
-                        Err(why) => answer.tell(Err(why)),
-                    });
-                    Verdict::Later(if light { both.lightly() } else { both })
-                }
+                Verdict::Later(job) => Verdict::begin(move || match signed.verify() {
+                    Ok(key) => Verdict::Later(job).then(move |outcome| through(outcome, key)),
+                    Err(why) => Verdict::Refused(why),
+                }),
             },
         }
     }
