@@ -181,7 +181,9 @@ impl Verdict {
         Self::known(grant.ok_or(Refusal::Credentials))
     }
 
-    fn known(outcome: Outcome) -> Self {
+    /// What is known already.
+    #[must_use]
+    pub fn known(outcome: Outcome) -> Self {
         match outcome {
             Ok(grant) => Self::Admitted(Box::new(grant)),
             Err(why) => Self::Refused(why),

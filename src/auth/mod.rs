@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use ringbus_shard::authorize::{Permissions, Rules};
 use ringbus_shard::ids::AccountId;
-use ringbus_shard::options::{Authenticator, Grant, Job, Nonce, Offer, Refusal, Verdict};
+use ringbus_shard::options::{Authenticator, Grant, Nonce, Offer, Refusal, Verdict};
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
@@ -319,9 +319,10 @@ impl Authenticator for Auth {
         };
         if let Demand::Claims(operators) = &self.demand {
             let (operators, facts) = (Arc::clone(operators), Facts::of(offer));
-            let judge = move |proxy| operators.judge(&Facts { proxy, ..facts });
-            let job = Job::new(|answer| answer.tell(voucher.verify().and_then(judge)));
-            return Verdict::Later(job.lightly());
+            return Verdict::begin(move || match voucher.verify() {
+                Ok(proxy) => operators.judge(Facts { proxy, ..facts }),
+                Err(why) => Verdict::Refused(why),
+            });
         }
         self.proxies.judge(voucher, offer, self.judge_client(offer))
     }

@@ -164,20 +164,21 @@ mod tests {
 
     /// What becomes of a client that offers this: through which proxy it came, if it is let in.
     fn outcome(proxies: &Arc<Proxies>, offer: &Offer<'_>, verdict: Verdict) -> Through {
-        let verdict = match proxies.voucher(offer) {
+        let mut verdict = match proxies.voucher(offer) {
             Ok(voucher) => proxies.judge(voucher, offer, verdict),
             Err(why) => Verdict::Refused(why),
         };
-        let outcome = match verdict {
-            Verdict::Admitted(grant) => Ok(*grant),
-            Verdict::Refused(why) => Err(why),
-            Verdict::Later(job) => {
-                let (give, take) = mpsc::channel();
-                job.run(move |outcome| give.send(outcome).unwrap());
-                take.recv().unwrap()
+        loop {
+            match verdict {
+                Verdict::Admitted(grant) => return Ok(grant.proxy),
+                Verdict::Refused(why) => return Err(why),
+                Verdict::Later(job) => {
+                    let (give, take) = mpsc::channel();
+                    job.run(move |more| give.send(more).unwrap());
+                    verdict = take.recv().unwrap();
+                }
             }
-        };
-        outcome.map(|grant| grant.proxy)
+        }
     }
 
     /// The same of one with that signature.

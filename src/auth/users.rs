@@ -248,8 +248,8 @@ mod tests {
             Verdict::Refused(_) => (None, true),
             Verdict::Later(job) => {
                 let (tell, told) = mpsc::channel();
-                job.run(move |outcome| tell.send(outcome.ok()).unwrap());
-                (told.recv().unwrap(), false)
+                job.run(move |verdict| tell.send(verdict).unwrap());
+                (settle(told.recv().unwrap()).0, false)
             }
         }
     }

@@ -279,7 +279,7 @@ impl Server<'_> {
     }
 
     fn start(&mut self) -> Result<Live, String> {
-        let auth = Arc::new(operators::auth(&self.plan.settings, &mut self.accounts)?);
+        let auth = Arc::new(operators::auth(&self.plan.settings, &mut self.accounts, None)?);
         let inherited = self.inherited.take();
         let shared = inherited.is_some();
         let settings = &self.plan.settings;
@@ -323,8 +323,8 @@ impl Server<'_> {
             .transpose()
             .map_err(|error| format!("Can't start monitoring: {error}"))?;
         let current = operator::Current::of(&auth);
-        let (system, reload) = speak(&*running, &auth, endpoints, noted, current.clone())?;
         operators::watch(&auth, &facts, running.control());
+        let (system, reload) = speak(&*running, &auth, endpoints, noted, current.clone())?;
         let ports_file = self.write_ports(local, watched);
         Ok(Live {
             running,

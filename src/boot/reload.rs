@@ -50,7 +50,9 @@ impl Server<'_> {
         });
         let sink = sink.transpose()?;
         let judge = steps.iter().any(|step| matches!(step, ReloadStep::Auth));
-        let judge = judge.then(|| operators::auth(&new, &mut self.accounts)).transpose()?;
+        let was = live.auth.operators().map(Arc::clone);
+        let auth = || operators::auth(&new, &mut self.accounts, was.as_deref());
+        let judge = judge.then(auth).transpose()?;
 
         for warning in problems.warnings.iter().chain(&problems.notes) {
             warn!("{warning}");
@@ -62,6 +64,12 @@ impl Server<'_> {
         if let Some(judge) = judge {
             live.auth = Arc::new(judge);
             live.operators.set(live.auth.operators().cloned());
+            // What was pushed to the old ones until now holds for the new ones too.
+            if let (Some(old), Some(new)) = (&was, live.auth.operators()) {
+                new.registry().take_over(old.registry());
+            }
+            // Before anybody is let in by them: whatever changes from now on is told.
+            operators::watch(&live.auth, &live.facts, live.running.control());
         }
         for step in &steps {
             self.take(step, live);
@@ -72,7 +80,9 @@ impl Server<'_> {
         }
         let new = self.facts(&live.identity, &live.auth, &live.facts.get().endpoint);
         live.facts.set(Facts { loaded: Some(Timestamp::now()), ..new });
-        operators::watch(&live.auth, &live.facts, live.running.control());
+        if let Some(operators) = live.auth.operators() {
+            operators::show(operators, &live.facts);
+        }
         if let Some(sink) = sink {
             self.log.switch(sink);
         }
