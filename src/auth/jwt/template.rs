@@ -294,10 +294,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_filled_in_is_left_out_or_refused() {
-        for (subject, allowed, denied) in [("{{tag(none)}}", Ok(vec![]), Err(Unfit::Subject))] {
-            assert_eq!(filled(&[subject], &["blank:a b"], false), allowed, "{subject}");
-            assert_eq!(filled(&[subject], &["blank:a b"], true), denied, "{subject}");
-        }
+        assert_eq!(filled(&["{{tag(none)}}"], &["a:b"], false), Ok(vec![]));
+        assert_eq!(filled(&["{{tag(none)}}"], &["a:b"], true), Err(Unfit::Subject));
         let unknown = Err(Unfit::Operation("now()".to_owned()));
         assert_eq!(filled(&["{{now()}}"], &[], false), unknown);
     }
