@@ -105,9 +105,9 @@ pub const CLOSED_SUBSCRIPTIONS_MAX: usize = 64;
 
 /// Clients of one shard whose password is being looked at by another thread, and as many again
 /// whose signature is. The others wait for their turn, and are given up when their time to
-/// authenticate is over. Each holds what its CONNECT said, at most a control line. A signature takes
-/// about 50 us, a password 50 ms and more: this many keep every thread busy between two turns of a
-/// shard, or for as long as any client waits.
+/// authenticate is over. Each holds what its CONNECT said, at most a control line. A signature
+/// takes about 50 us, a password 50 ms and more: this many keep every thread busy between two turns
+/// of a shard, or for as long as any client waits.
 pub const TRIALS_MAX: usize = 256;
 
 /// Handshakes that wait for their first answer, on all shards together; who comes on top is sent

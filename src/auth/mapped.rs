@@ -1,9 +1,9 @@
 //! Users who are known by a certificate: `verify_and_map`.
 //!
 //! The names of a certificate are tried in the order of nats-server: addresses, hosts and URIs that
-//! it is for, then its subject, as a name of parts in any order. Only a subject that is no such name
-//! is compared as text: text that somebody chose must not be taken for parts that nobody vouched
-//! for. The first that is a user's decides; there is no other way in.
+//! it is for, then its subject, as a name of parts in any order. Only a subject that is no such
+//! name is compared as text: what somebody chose as text must not be taken for parts that nobody
+//! vouched for. The first that is a user's decides; there is no other way in.
 
 use crate::tls::certificate::{self, Names};
 use crate::tls::dn::Dn;
