@@ -34,5 +34,4 @@ mod subscribe;
 mod trace;
 
 pub use client::{ClientSession, Flow, Halt, Peer};
-pub(crate) use judgement::Trials;
-pub use judgement::{Trial, TrialId};
+pub use judgement::Trial;

@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +15,6 @@ use ringbus_shard::account::Places;
 use ringbus_shard::ids::AccountId;
 use tracing::{debug, warn};
 
-use super::lookup::{self, Lookups};
 use super::resolver::{Missing, Resolver};
 use crate::auth::accounts::{Account, Accounts};
 use crate::auth::jwt::claims::now;
@@ -24,8 +22,8 @@ use crate::auth::jwt::key::Role;
 use crate::auth::jwt::signers::Scope;
 use crate::auth::jwt::{AccountClaims, Fault};
 
-/// Claims are read so often, if others are pushed each time meanwhile.
-const READS_MAX: usize = 16;
+/// Claims that have expired are not asked for again sooner than this.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A resolver that takes longer is worth a line.
 const SLOW: Duration = Duration::from_secs(1);
@@ -68,6 +66,7 @@ pub struct Known {
     text: String,
     /// Its own key signs no users.
     strict: bool,
+    since: Instant,
     removed: AtomicBool,
 }
 
@@ -120,19 +119,10 @@ pub struct Registry {
     rules: Rules,
     resolver: Arc<Resolver>,
     accounts: Accounts,
-    table: Mutex<Table>,
-    lookups: OnceLock<Lookups>,
+    known: Mutex<HashMap<String, Arc<Known>>>,
     watch: OnceLock<Watch>,
     /// Wakes whoever watches the clock.
     keeper: OnceLock<Sender<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    known: HashMap<String, Arc<Known>>,
-    /// Accounts whose claims are being read. One that is pushed meanwhile leaves: what is read may
-    /// be what was before.
-    reading: HashSet<String>,
 }
 
 /// Whoever wants to know of accounts.
@@ -161,8 +151,7 @@ impl Registry {
             rules,
             resolver,
             accounts: accounts.clone(),
-            table: Mutex::default(),
-            lookups: OnceLock::new(),
+            known: Mutex::default(),
             watch: OnceLock::new(),
             keeper: OnceLock::new(),
         }
@@ -184,21 +173,8 @@ impl Registry {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts to look up accounts as they are asked for. Until then [`Self::ask`] does it itself.
-    ///
-    /// # Errors
-    /// If the system has no threads to give.
-    pub fn start(self: &Arc<Self>) -> io::Result<()> {
-        let _ = self.lookups.set(lookup::start(self)?);
-        Ok(())
-    }
-
-    pub(super) fn lookups(&self) -> Option<&Lookups> {
-        self.lookups.get()
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where claims come from.
@@ -222,29 +198,13 @@ impl Registry {
     /// The account with this public key, if it is known already.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Arc<Known>> {
-        self.table().known.get(key).cloned()
+        self.known().get(key).cloned()
     }
 
     /// All that are known.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Known>> {
-        self.table().known.values().cloned().collect()
-    }
-
-    /// The account with this public key, if it is known and its claims hold.
-    #[must_use]
-    pub fn at_hand(&self, key: &str) -> Option<Arc<Known>> {
-        self.get(key).filter(|known| !known.is_over(now()))
-    }
-
-    /// Has the account with this public key looked up if it is not at hand. `then` is called when
-    /// that is done, perhaps on another thread.
-    pub fn ask(&self, key: &str, then: impl FnOnce(Result<Arc<Known>, Unfit>) + Send + 'static) {
-        match (self.at_hand(key), self.lookups()) {
-            (Some(known), _) => then(Ok(known)),
-            (None, Some(lookups)) => lookups.ask(key, then),
-            (None, None) => then(self.lookup(key)),
-        }
+        self.known().values().cloned().collect()
     }
 
     /// The account with this public key. May take as long as the resolver does.
@@ -252,68 +212,19 @@ impl Registry {
     /// # Errors
     /// Returns why there is none.
     pub fn lookup(&self, key: &str) -> Result<Arc<Known>, Unfit> {
-        match self.get(key) {
-            Some(known) if !known.is_over(now()) => Ok(known),
-            Some(_) => {
-                debug!("Requested account [{key}] has expired");
-                self.read(key).map_err(|_| Unfit::Expired)
-            }
-            None => self.read(key),
-        }
-    }
-
-    /// Puts the claims into force that the resolver has. If others are pushed while these are read,
-    /// they may be older than those: then they are read again.
-    fn read(&self, key: &str) -> Result<Arc<Known>, Unfit> {
-        for _ in 0..READS_MAX {
-            self.table().reading.insert(key.to_owned());
-            let known = self.fetch(key).map_err(Unfit::Missing).and_then(|text| {
-                let claims = self.check(key, &text)?;
-                Ok(self.enter(claims, text.trim_ascii(), true))
-            });
-            self.table().reading.remove(key);
-            if let Some(known) = known? {
+        if let Some(known) = self.get(key) {
+            if !known.is_over(now()) {
                 return Ok(known);
             }
-            debug!("Account [{key}] was pushed while it was read: reading it again");
-        }
-        let why = format!("claims were pushed {READS_MAX} times while they were read");
-        Err(Unfit::Missing(Missing::Failed(why)))
-    }
-
-    /// The resolver has other claims about an account than before. Whoever is reading reads again,
-    /// and whether there is something in force that they have to replace is told.
-    pub fn is_pushed(&self, key: &str) -> bool {
-        if let Some(lookups) = self.lookups() {
-            lookups.forget_failure(key);
-        }
-        let mut table = self.table();
-        table.reading.remove(key);
-        table.known.contains_key(key)
-    }
-
-    /// Takes over the accounts that another registry knows, as far as their claims may be in force
-    /// here: a reload does not forget who is connected. Where the resolver is at hand, what it says
-    /// counts; a server of claims is not asked.
-    pub fn take_over(&self, other: &Self) {
-        if let Resolver::Directory(folder) = &*self.resolver
-            && let Err(why) = folder.read_all(&mut |_, _| {})
-        {
-            warn!("The folder of account claims cannot be read: {why}");
-        }
-        for old in other.all() {
-            let key = &old.claims.subject;
-            let text = match &*self.resolver {
-                Resolver::Url(_) if !old.removed.load(Ordering::Relaxed) => Ok(old.text.clone()),
-                Resolver::Url(_) => continue,
-                Resolver::Memory(_) | Resolver::Directory(_) => self.resolver.fetch(key),
-            };
-            // One that nobody has signed yet has no text.
-            let Some(text) = text.ok().filter(|text| !text.is_empty()) else { continue };
-            if let Err(why) = self.update(key, &text) {
-                debug!("Account [{key}] is not taken over: {why}");
+            debug!("Requested account [{key}] has expired");
+            if known.since.elapsed() < ASK_AGAIN {
+                return Err(Unfit::Expired);
             }
+            let text = self.fetch(key).map_err(|_| Unfit::Expired)?;
+            return self.update(key, &text).map_err(|_| Unfit::Expired);
         }
+        let text = self.fetch(key).map_err(Unfit::Missing)?;
+        self.update(key, &text)
     }
 
     fn fetch(&self, key: &str) -> Result<String, Missing> {
@@ -359,7 +270,8 @@ impl Registry {
         }
         let claims = self.check(key, text)?;
         debug!("Updating account claims: {key}/{}", claims.name);
-        self.enter(claims, text, false).ok_or(Unfit::Invalid)
+        let strict = self.rules.strict.contains(&claims.issuer);
+        Ok(self.enter(claims, text.to_owned(), strict))
     }
 
     /// At most so many clients of that account.
@@ -373,22 +285,16 @@ impl Registry {
     pub fn bootstrap(&self, key: &str, issuer: &str) {
         let mut claims = AccountClaims::new(key);
         issuer.clone_into(&mut claims.issuer);
-        self.enter(claims, "", false);
+        self.enter(claims, String::new(), false);
     }
 
-    /// Puts claims into force; not if they were `read` and others were pushed meanwhile.
-    fn enter(&self, claims: AccountClaims, text: &str, read: bool) -> Option<Arc<Known>> {
+    fn enter(&self, claims: AccountClaims, text: String, strict: bool) -> Arc<Known> {
         let account = self.accounts.enter(&claims.subject);
-        let strict = !text.is_empty() && self.rules.strict.contains(&claims.issuer);
-        let (key, text) = (claims.subject.clone(), text.to_owned());
+        let key = claims.subject.clone();
         let removed = AtomicBool::new(false);
-        let known = Arc::new(Known { account, claims, text, strict, removed });
-        let mut table = self.table();
-        if read && !table.reading.contains(&key) {
-            return None;
-        }
-        let old = table.known.insert(key, Arc::clone(&known));
-        drop(table);
+        let known =
+            Arc::new(Known { account, claims, text, strict, since: Instant::now(), removed });
+        let old = self.known().insert(key, Arc::clone(&known));
         if let Some(keeper) = self.keeper.get() {
             // One that was woken already will look.
             let _ = keeper.try_send(());
@@ -399,7 +305,7 @@ impl Registry {
         } else {
             self.tell(Change::Entered(&known.account));
         }
-        Some(known)
+        known
     }
 
     /// Somebody deleted an account: nobody of it may connect, unless claims come again. Its number,
@@ -421,6 +327,9 @@ fn warn_of_limits(known: &Known) {
     }
     if !body.mappings.is_empty() {
         missing.push("mappings");
+    }
+    if body.authorization.is_enabled() {
+        missing.push("auth callout");
     }
     if body.trace.is_some() {
         missing.push("tracing of messages");
