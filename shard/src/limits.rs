@@ -103,16 +103,21 @@ pub const CLOSED_BYTES_MAX: usize = 16 << 20;
 /// Subscriptions that are remembered with one of them.
 pub const CLOSED_SUBSCRIPTIONS_MAX: usize = 64;
 
-/// Clients of one shard whose verdict is awaited from another thread. The others wait for their
-/// turn, and are given up when their time to authenticate is over. Each holds what its CONNECT
-/// said, at most a control line. A signature takes about 50 us, a password 50 ms and more: this
-/// many keep every thread busy between two turns of a shard, or for as long as any client waits.
+/// Clients of one shard whose password is being looked at by another thread, and as many again
+/// whose signature is. The others wait for their turn, and are given up when their time to
+/// authenticate is over. Each holds what its CONNECT said, at most a control line. A signature
+/// takes about 50 us, a password 50 ms and more: this many keep every thread busy between two turns
+/// of a shard, or for as long as any client waits.
 pub const TRIALS_MAX: usize = 256;
 
 /// Handshakes that wait for their first answer, on all shards together; who comes on top is sent
 /// away. Each holds at most [`HANDSHAKE_BYTES_MAX`] of input. At a millisecond for a signature of
 /// RSA this is half of the usual time for a handshake: who would wait longer would wait in vain.
 pub const HANDSHAKES_WAITING_MAX: usize = 1024;
+
+/// Clients of one shard that wait for an answer from elsewhere: they take no thread, only what
+/// their CONNECT said.
+pub const WAITS_MAX: usize = 1024;
 
 /// Threads that do steps of handshakes: as many as keep a spare core or two busy.
 pub const SHAKERS_MAX: usize = 4;

@@ -10,8 +10,8 @@ use crate::account::{Accounts, Allowance, Places};
 use crate::authorize::Permissions;
 use crate::error::Violation;
 use crate::ids::{AccountId, ClientId};
-use crate::limits::Limits;
-use crate::transport::{Facts, Transports};
+use crate::limits::{Limits, TRIALS_MAX, WAITS_MAX};
+use crate::transport::Transports;
 use crate::wire::connect::ConnectOptions;
 use crate::wire::info::Info;
 use crate::wire::secret::Secret;
@@ -90,8 +90,8 @@ pub struct Offer<'a> {
     pub address: SocketAddr,
     /// What it speaks, and over what.
     pub kind: ConnectionKind,
-    /// What its transport established, if it has one.
-    pub secured: Option<&'a Arc<Facts>>,
+    /// Its certificate in DER, if it has shown one that was verified.
+    pub certificate: Option<&'a [u8]>,
     /// What was verified when it was let in, if it is judged again because other rules hold.
     pub proof: Option<&'a Proof>,
     /// Key of the proxy that vouched for it then.
@@ -109,16 +109,10 @@ impl<'a> Offer<'a> {
             client,
             address,
             kind: ConnectionKind::Standard,
-            secured: None,
+            certificate: None,
             proof: None,
             proxy: None,
         }
-    }
-
-    /// Its certificate in DER, if it has shown one that was verified.
-    #[must_use]
-    pub fn certificate(&self) -> Option<&'a [u8]> {
-        self.secured.and_then(|facts| facts.certificate())
     }
 }
 
@@ -187,21 +181,30 @@ impl Verdict {
         Self::known(grant.ok_or(Refusal::Credentials))
     }
 
-    fn known(outcome: Outcome) -> Self {
+    /// What is known already.
+    #[must_use]
+    pub fn known(outcome: Outcome) -> Self {
         match outcome {
             Ok(grant) => Self::Admitted(Box::new(grant)),
             Err(why) => Self::Refused(why),
         }
     }
 
-    /// What `find_out` will say, which takes little of a core; see [`Job::lightly`].
+    /// What `find_out` will say, which takes so little of a core that it need not wait until nobody
+    /// else wants one: some signatures. It must not wait for anything.
     pub fn soon(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
-        Self::Later(Job::new(|answer| answer.give(find_out())).lightly())
+        Self::begin(|| Self::of(find_out()))
     }
 
-    /// What `find_out` will say.
+    /// The same, where it may turn out that something else has to be waited for.
+    pub fn begin(find_out: impl FnOnce() -> Self + Send + 'static) -> Self {
+        Self::Later(Job::new(|answer| answer.say(find_out())).lightly())
+    }
+
+    /// What `find_out` will say, which takes long.
     pub fn later(find_out: impl FnOnce() -> Option<Grant> + Send + 'static) -> Self {
-        Self::Later(Job::new(|answer| answer.give(find_out())))
+        let job = Job::new(|answer| answer.give(find_out()));
+        Self::Later(Job { effort: Effort::Hash, ..job })
     }
 
     /// What becomes of it by `judge`, which sees what this says and has the last word.
@@ -211,6 +214,37 @@ impl Verdict {
             Self::Admitted(grant) => Self::known(judge(Ok(*grant))),
             Self::Refused(why) => Self::known(judge(Err(why))),
             Self::Later(job) => Self::Later(job.then(judge)),
+        }
+    }
+}
+
+/// What it takes to find out who a client is. How many clients of a shard are at each is bounded
+/// for itself, so that no kind keeps another waiting.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Effort {
+    /// Much of a core: passwords.
+    Hash,
+    /// Little of a core.
+    Signature,
+    /// Nothing but time: somebody else is asked.
+    Wait,
+}
+
+impl Effort {
+    /// How many kinds there are.
+    pub(crate) const KINDS: usize = 3;
+
+    /// Which of them it is.
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// How many clients of a shard may be at it.
+    #[must_use]
+    pub const fn most(self) -> usize {
+        match self {
+            Self::Hash | Self::Signature => TRIALS_MAX,
+            Self::Wait => WAITS_MAX,
         }
     }
 }
@@ -245,66 +279,39 @@ pub type Outcome = Result<Grant, Refusal>;
 /// gone before its turn came.
 pub struct Job {
     run: Box<dyn FnOnce(Answer) + Send>,
-    light: bool,
+    effort: Effort,
 }
 
 impl Job {
-    /// `run` is called once, and gives its answer when it has one: it may hand it on and return,
-    /// where the answer has to be waited for.
+    /// `run` is called once, and hands the answer to whoever will have it. It returns at once: the
+    /// thread that runs it is there for others too.
     pub fn new(run: impl FnOnce(Answer) + Send + 'static) -> Self {
-        Self { run: Box::new(run), light: false }
+        Self { run: Box::new(run), effort: Effort::Wait }
     }
 
-    /// The same, where it takes so little of a core that it need not wait until nobody else wants
-    /// one.
+    /// The same, where it takes a little of a core.
     #[must_use]
     pub fn lightly(self) -> Self {
-        Self { light: true, ..self }
+        Self { effort: Effort::Signature, ..self }
     }
 
-    /// Whether it takes little of a core.
+    /// What it takes.
     #[must_use]
-    pub const fn is_light(&self) -> bool {
-        self.light
+    pub const fn effort(&self) -> Effort {
+        self.effort
     }
 
     /// The same, with another answer: that of `judge`, which sees the first.
     #[must_use]
     pub fn then(self, judge: impl FnOnce(Outcome) -> Outcome + Send + 'static) -> Self {
-        self.go_on(|outcome, answer| answer.tell(judge(outcome)))
+        let effort = self.effort;
+        let run = |answer: Answer| self.run(|verdict| answer.say(verdict.then(judge)));
+        Self { run: Box::new(run), effort }
     }
 
-    /// The same, but `go_on` sees the answer and gives another, when it has one.
-    #[must_use]
-    pub fn go_on(self, go_on: impl FnOnce(Outcome, Answer) + Send + 'static) -> Self {
-        let light = self.light;
-        let run = |answer: Answer| {
-            let mut rest = Some((answer, go_on));
-            self.run(move |told| match told {
-                Told::Waits => {
-                    if let Some((answer, _)) = &mut rest {
-                        answer.wait();
-                    }
-                }
-                Told::Given { outcome, .. } => {
-                    if let Some((answer, go_on)) = rest.take() {
-                        go_on(outcome, answer);
-                    }
-                }
-            });
-        };
-        Self { run: Box::new(run), light }
-    }
-
-    /// Runs it in place of another, whose answer it gives.
-    pub fn run_for(self, answer: Answer) {
-        (self.run)(answer);
-    }
-
-    /// Runs it; what comes of it is told to `tell`, from whatever thread knows: once that it is
-    /// found out elsewhere, if it is, and once the answer.
-    pub fn run(self, tell: impl FnMut(Told) + Send + 'static) {
-        (self.run)(Answer { tell: Some(Box::new(tell)), waits: false });
+    /// Runs it; the answer goes to `take`, from whatever thread has it.
+    pub fn run(self, take: impl FnOnce(Verdict) + Send + 'static) {
+        (self.run)(Answer(Some(Box::new(take))));
     }
 }
 
@@ -314,65 +321,33 @@ impl fmt::Debug for Job {
     }
 }
 
-/// What a [`Job`] tells.
-#[derive(Debug)]
-pub enum Told {
-    /// No thread works at it any more: something else has to happen first, and whoever waits for
-    /// that sees to it that the answer comes in time.
-    Waits,
-    /// The answer.
-    Given {
-        /// What the client may be, or why it may not connect.
-        outcome: Outcome,
-        /// Whether [`Told::Waits`] came before.
-        waited: bool,
-    },
-}
-
-impl Told {
-    /// An answer without delay.
-    #[must_use]
-    pub const fn now(outcome: Outcome) -> Self {
-        Self::Given { outcome, waited: false }
-    }
-}
-
 /// Where a [`Job`] says what it found out. One that is dropped refuses the client.
-pub struct Answer {
-    tell: Option<Box<dyn FnMut(Told) + Send>>,
-    waits: bool,
-}
+pub struct Answer(Option<Box<dyn FnOnce(Verdict) + Send>>);
 
 impl Answer {
-    /// Something else has to happen first, which takes none of the time of the threads that find
-    /// out such things. From here on whoever holds this sees to it that the answer comes in time.
-    pub fn wait(&mut self) {
-        if let Some(tell) = self.tell.as_mut().filter(|_| !self.waits) {
-            self.waits = true;
-            tell(Told::Waits);
-        }
-    }
-
     /// What the client may be; `None` if it may not connect.
     pub fn give(self, grant: Option<Grant>) {
-        self.tell(grant.ok_or(Refusal::Credentials));
+        self.say(Verdict::of(grant));
     }
 
     /// What the client may be, or why it may not connect.
-    pub fn tell(mut self, outcome: Outcome) {
-        self.end(outcome);
+    pub fn tell(self, outcome: Outcome) {
+        self.say(Verdict::known(outcome));
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        if let Some(mut tell) = self.tell.take() {
-            tell(Told::Given { outcome, waited: self.waits });
+    /// The same, or that there is more to find out.
+    pub fn say(mut self, verdict: Verdict) {
+        if let Some(take) = self.0.take() {
+            take(verdict);
         }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.end(Err(Refusal::Credentials));
+        if let Some(take) = self.0.take() {
+            take(Verdict::Refused(Refusal::Credentials));
+        }
     }
 }
 
@@ -430,8 +405,6 @@ pub struct Grant {
     pub user: Option<Arc<str>>,
     /// Key of the trusted proxy through which it came.
     pub proxy: Option<Arc<str>>,
-    /// That is its name from now on, whatever it called itself.
-    pub renamed: bool,
     /// What it proved, if that need not be proved again.
     pub proof: Option<Proof>,
     /// What it may do; `None` if it may do everything.
@@ -453,7 +426,6 @@ impl Default for Grant {
             account_name: "$G".into(),
             user: None,
             proxy: None,
-            renamed: false,
             proof: None,
             permissions: None,
             stays: None,

@@ -111,14 +111,10 @@ impl Proxies {
             Voucher::Signer(signed) => match verdict {
                 Verdict::Admitted(grant) => verified(signed, move |key| through(Ok(*grant), key)),
                 Verdict::Refused(why) => verified(signed, move |_| Err(why)),
-                Verdict::Later(job) => {
-                    let light = job.is_light();
-                    let both = Job::new(move |answer| match signed.verify() {
-                        Ok(key) => job.then(move |it| through(it, key)).run_for(answer),
-                        Err(why) => answer.tell(Err(why)),
-                    });
-                    Verdict::Later(if light { both.lightly() } else { both })
-                }
+                Verdict::Later(job) => Verdict::begin(move || match signed.verify() {
+                    Ok(key) => Verdict::Later(job).then(move |outcome| through(outcome, key)),
+                    Err(why) => Verdict::Refused(why),
+                }),
             },
         }
     }
@@ -142,8 +138,7 @@ impl Proxies {
         })
     }
 
-    /// Whether a user has to come through a proxy.
-    pub(super) fn binds(&self, user: &str) -> bool {
+    fn binds(&self, user: &str) -> bool {
         self.all_bound || self.bound.contains(user)
     }
 }
@@ -157,7 +152,6 @@ fn verified(signed: Signed, judge: impl FnOnce(Arc<str>) -> Outcome + Send + 'st
 mod tests {
     use std::sync::mpsc;
 
-    use ringbus_shard::options::Told;
     use ringbus_shard::wire::connect::ConnectOptions;
     use ringbus_shard::wire::secret::Secret;
 
@@ -170,21 +164,21 @@ mod tests {
 
     /// What becomes of a client that offers this: through which proxy it came, if it is let in.
     fn outcome(proxies: &Arc<Proxies>, offer: &Offer<'_>, verdict: Verdict) -> Through {
-        let verdict = match proxies.voucher(offer) {
+        let mut verdict = match proxies.voucher(offer) {
             Ok(voucher) => proxies.judge(voucher, offer, verdict),
             Err(why) => Verdict::Refused(why),
         };
-        let outcome = match verdict {
-            Verdict::Admitted(grant) => Ok(*grant),
-            Verdict::Refused(why) => Err(why),
-            Verdict::Later(job) => {
-                let (give, take) = mpsc::channel();
-                job.run(move |told| give.send(told).unwrap());
-                let Told::Given { outcome, .. } = take.recv().unwrap() else { panic!("it waits") };
-                outcome
+        loop {
+            match verdict {
+                Verdict::Admitted(grant) => return Ok(grant.proxy),
+                Verdict::Refused(why) => return Err(why),
+                Verdict::Later(job) => {
+                    let (give, take) = mpsc::channel();
+                    job.run(move |more| give.send(more).unwrap());
+                    verdict = take.recv().unwrap();
+                }
             }
-        };
-        outcome.map(|grant| grant.proxy)
+        }
     }
 
     /// The same of one with that signature.

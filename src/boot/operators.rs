@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use ringbus_shard::io::Control;
 use tracing::{error, info, warn};
 
-use crate::auth::callout::Desk;
 use crate::auth::jwt::AccountClaims;
 use crate::auth::jwt::claims::now;
 use crate::auth::operator::resolver::{Directory, Mode, Resolver, directory};
@@ -20,18 +19,18 @@ use crate::config::{self, FolderKind, ResolverKind, Settings};
 use crate::listen;
 use crate::monitor::SharedFacts;
 
-/// Who may connect by these settings.
+/// Who may connect by these settings. Accounts that were in force until now stay known.
 ///
 /// # Errors
 /// Returns the line for the operator: a folder that cannot be used, a system account that is none.
 pub(super) fn auth(
     settings: &Settings,
     accounts: &mut Accounts,
-    desk: &Desk,
+    old: Option<&Operators>,
 ) -> Result<Auth, String> {
     let config = &settings.operators;
     if !config.are_in_force() {
-        let auth = settings.auth.auth(accounts, desk);
+        let auth = settings.auth.auth(accounts);
         return Ok(if settings.tls.maps() { auth.by_certificate() } else { auth });
     }
     let resolver = resolver(config)?;
@@ -50,11 +49,15 @@ pub(super) fn auth(
             .map(|it| it.subject.clone()),
     };
     let registry = Arc::new(Registry::new(rules, Arc::new(resolver), accounts));
+    if let Some(old) = old {
+        registry.take_over(old.registry());
+    }
     let system = settings.auth.system_account.as_str();
     if system != SYSTEM {
         enter_system(&registry, system, config)?;
     }
-    keeper::start(&registry).map_err(|error| format!("cannot watch over accounts: {error}"))?;
+    let threads = keeper::start(&registry).and_then(|()| registry.start());
+    threads.map_err(|error| format!("cannot watch over accounts: {error}"))?;
     let pinned = config.pinned.as_ref().map(|keys| {
         // That of the system can always connect.
         keys.iter().cloned().chain([system.to_owned()]).collect::<HashSet<_>>()
@@ -114,6 +117,9 @@ fn enter_system(
     config: &config::Operators,
 ) -> Result<(), String> {
     let is_memory = matches!(**registry.resolver(), Resolver::Memory(_));
+    if registry.at_hand(system).is_some() {
+        return Ok(());
+    }
     let found = match registry.resolver().fetch(system) {
         Ok(text) => registry.update(system, &text).map_err(|why| why.to_string()).map(|_| ()),
         Err(why) => Err(why.to_string()),
@@ -132,12 +138,21 @@ fn enter_system(
 /// Tells monitoring of accounts that are heard of, and shards of those that change.
 pub(super) fn watch(auth: &Auth, facts: &SharedFacts, control: Option<Control>) {
     let Some(operators) = auth.operators() else { return };
-    let shown = facts.clone();
-    operators.registry().watch(move |change| match (change, &control) {
+    let (shown, told) = (facts.clone(), control.clone());
+    operators.registry().watch(move |change| match (change, &told) {
         (Change::Entered(account), _) => shown.enter(account),
         (Change::Changed(account), Some(control)) => control.review(account.id),
         (Change::Changed(_), None) => {}
     });
+    show(operators, facts);
+    if let Some(control) = control {
+        // Whatever happened before somebody watched.
+        operators.registry().all().iter().for_each(|known| control.review(known.account.id));
+    }
+}
+
+/// Tells monitoring of all accounts that are known.
+pub(super) fn show(operators: &Operators, facts: &SharedFacts) {
     for known in operators.registry().all() {
         facts.enter(&known.account);
     }

@@ -19,7 +19,6 @@
 mod account_limits;
 mod accounts;
 mod auth;
-mod callout;
 mod check;
 mod digest;
 mod dump;

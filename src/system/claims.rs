@@ -143,8 +143,12 @@ impl Desk<'_> {
             let why = "operator requires issuer to be a signing key";
             return self.failed(subject, words.failed, why);
         }
-        let is_known = self.registry.get(subject).is_some();
-        if !is_known && (is_cache || folder.is_none()) {
+        // A cache has what was asked for: what nobody asked for is not for it.
+        let is_cached = || folder.is_some_and(|folder| folder.load(subject).is_ok());
+        let is_wanted = (!is_cache && folder.is_some()) || self.registry.get(subject).is_some();
+        if !is_wanted && !is_cached() {
+            // Unless somebody asks right now.
+            self.registry.is_pushed(subject);
             return self.done(subject, words.skipped);
         }
         let issues = claims.issues(0);
@@ -158,6 +162,7 @@ impl Desk<'_> {
         if let Some(Err(why)) = folder.map(|folder| folder.save(subject, text)) {
             return self.failed(subject, words.failed, &why);
         }
+        let is_known = self.registry.is_pushed(subject);
         if is_known && let Err(why) = self.registry.update(subject, text) {
             return self.failed(subject, words.failed, &why.to_string());
         }

@@ -16,7 +16,7 @@ use ringbus_shard::io::Control;
 use ringbus_shard::options::Grant;
 use tracing::{error, warn};
 
-use crate::auth::operator::{Current, Operators};
+use crate::auth::operator::Current;
 use crate::monitor::answers::{Endpoints, to_json};
 
 use super::claims::{self, Reply};
@@ -249,11 +249,10 @@ impl Speaker {
 
     fn on_request(&mut self, request: &Request) {
         let server = self.server();
-        if let Some(operators) = self.operators.get() {
-            let (subject, body) = (&request.subject, &request.body);
-            if let Some(reply) = claims::answer(&operators, &server, subject, body) {
-                return self.reply_about_claims(request, reply, &operators);
-            }
+        let (subject, body) = (&request.subject, &request.body);
+        let reply = self.operators.with(|them| claims::answer(them, &server, subject, body));
+        if let Some(reply) = reply {
+            return self.reply_about_claims(request, reply);
         }
         let desk = Desk { endpoints: &self.endpoints, control: &self.control, server };
         match desk.answer(request) {
@@ -271,11 +270,13 @@ impl Speaker {
     }
 
     /// As it is: other servers want the claims themselves.
-    fn reply_about_claims(&mut self, request: &Request, reply: Reply, operators: &Operators) {
+    fn reply_about_claims(&mut self, request: &Request, reply: Reply) {
         match reply {
             Reply::One(answer) => self.line.publish(&request.reply, &answer),
             Reply::Pack(keys) => {
-                for message in keys.iter().filter_map(|key| claims::packed(operators, key)) {
+                let operators = self.operators.get();
+                let message = |key: &String| claims::packed(operators.as_deref()?, key);
+                for message in keys.iter().filter_map(message) {
                     self.line.publish(&request.reply, &message);
                     if self.line.waiting() > PACK_AT_ONCE && self.line.flush().is_err() {
                         return self.lost();

@@ -17,7 +17,7 @@ use crate::event::{Event, What};
 use crate::ids::{AccountId, ConnId, ShardId, SubId};
 use crate::interest::{Interest, LocalTarget, Want};
 use crate::options::Options;
-use crate::session::{ClientSession, Trial};
+use crate::session::{ClientSession, Trials};
 
 use super::history::ClosedView;
 use super::peers::Peers;
@@ -58,9 +58,7 @@ pub struct Exchange {
     /// For the tables of sessions.
     pub hasher: RandomState,
     /// What is to be found out on other threads.
-    pub(crate) trials: VecDeque<Trial>,
-    /// How many of these have no verdict yet.
-    pub(crate) trials_open: usize,
+    pub(crate) trials: Trials,
     /// Subscriptions that have had all they asked for.
     pub(crate) expired: Vec<SubId>,
     /// Requests to other accounts that wait for answers.
@@ -107,8 +105,7 @@ impl Exchange {
             tallies: Tallies::default(),
             rng,
             hasher,
-            trials: VecDeque::new(),
-            trials_open: 0,
+            trials: Trials::default(),
             expired: Vec::new(),
             answers,
             answers_due: None,

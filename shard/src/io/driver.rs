@@ -18,7 +18,7 @@ use crate::event::EventSink;
 use crate::ids::{ConnId, ShardId};
 use crate::limits::{GATHER_BYTES, GATHER_BYTES_MAX};
 use crate::mesh::ring::Consumer;
-use crate::options::{Grant, Refusal, Told};
+use crate::options::{Grant, Refusal, Verdict};
 
 use super::Order;
 use super::clock::Clock;
@@ -364,9 +364,7 @@ impl Driver {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(self.parts.shard.on_treat(now, client, treatment));
                 }
-                Order::Judged(conn, number, told) => {
-                    self.parts.shard.on_judged(now, conn, number, told);
-                }
+                Order::Judged(trial, verdict) => self.parts.shard.on_judged(now, trial, verdict),
                 Order::Review(account) => self.parts.shard.on_review(now, account),
                 Order::Shaken(conn, done) => self.parts.shard.on_handshake(now, conn, done),
                 // One per turn: those who look wait for each other, not clients for them.
@@ -461,9 +459,9 @@ impl Driver {
     /// Hands on what the shard wants to be found out.
     fn inquire(&mut self, now: Now) {
         while let Some(trial) = self.parts.shard.take_trial() {
-            let (conn, number) = (trial.conn, trial.number);
+            let id = trial.id;
             if !self.parts.judges.find_out(self.parts.me, trial) {
-                self.parts.shard.on_judged(now, conn, number, Told::now(Err(Refusal::Credentials)));
+                self.parts.shard.on_judged(now, id, Verdict::Refused(Refusal::Credentials));
             }
         }
     }

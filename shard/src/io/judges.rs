@@ -12,7 +12,8 @@ use std::io;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::ids::ShardId;
-use crate::limits::{JUDGES_MAX, TRIALS_MAX};
+use crate::limits::JUDGES_MAX;
+use crate::options::Effort;
 use crate::session::Trial;
 
 use super::Order;
@@ -31,7 +32,7 @@ pub(super) struct Judges {
 /// How far threads stand back that do what takes little.
 const LIGHT_NICE: i32 = 5;
 
-/// So many of these: while some wait for a file or for the network, others go on.
+/// So many of these: none of them ever waits for anything.
 const LIGHT_COUNT: usize = 4;
 
 impl Judges {
@@ -39,13 +40,16 @@ impl Judges {
     /// there are any.
     pub(super) fn start(shards: &[usize], inspector: &Inspector) -> io::Result<Self> {
         // A shard has at most so many trials at a time: there is always room.
-        let (queue, trials) = bounded(TRIALS_MAX * shards.len());
+        let room = |efforts: &[Effort]| {
+            efforts.iter().map(|effort| effort.most()).sum::<usize>() * shards.len()
+        };
+        let (queue, trials) = bounded(room(&[Effort::Hash]));
         let cores = cores(shards);
         for number in 0..count(cores.as_ref(), JUDGES_MAX) {
             let (inspector, trials) = (inspector.clone(), trials.clone());
             spawn(format!("judge-{number}"), NICENESS, cores, move || work(&inspector, &trials))?;
         }
-        let (light, trials) = bounded(TRIALS_MAX * shards.len());
+        let (light, trials) = bounded(room(&[Effort::Signature, Effort::Wait]));
         for number in 0..LIGHT_COUNT {
             let (inspector, trials) = (inspector.clone(), trials.clone());
             let name = format!("light-judge-{number}");
@@ -57,7 +61,10 @@ impl Judges {
     /// Has something found out for a shard, which is given an order with the answer. False if that
     /// cannot be.
     pub(super) fn find_out(&self, shard: ShardId, trial: Trial) -> bool {
-        let queue = if trial.is_light() { &self.light } else { &self.queue };
+        let queue = match trial.id.effort {
+            Effort::Hash => &self.queue,
+            Effort::Signature | Effort::Wait => &self.light,
+        };
         queue.try_send((shard, trial)).is_ok()
     }
 }
@@ -65,7 +72,7 @@ impl Judges {
 fn work(inspector: &Inspector, trials: &Receiver<(ShardId, Trial)>) {
     for (shard, trial) in trials {
         let inspector = inspector.clone();
-        let (conn, number) = (trial.conn, trial.number);
-        trial.run(move |told| inspector.order(shard, Order::Judged(conn, number, told)));
+        let id = trial.id;
+        trial.run(move |verdict| inspector.order(shard, Order::Judged(id, verdict)));
     }
 }

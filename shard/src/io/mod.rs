@@ -52,7 +52,8 @@ use crossbeam_channel::Sender;
 
 use crate::engine::{Treated, Treatment};
 use crate::ids::{AccountId, ClientId, ConnId};
-use crate::options::{Grant, Options, Told};
+use crate::options::{Grant, Options, Verdict};
+use crate::session::TrialId;
 use crate::transport::HandshakeDone;
 
 pub use clock::Clock;
@@ -77,8 +78,8 @@ pub(crate) enum Order {
     Internal(OwnedFd, Grant),
     /// Do something to one client, and tell whether that was done.
     Treat(ClientId, Treatment, Sender<Treated>),
-    /// What is told of a trial of that connection, by its number.
-    Judged(ConnId, u32, Told),
+    /// The verdict of a trial.
+    Judged(TrialId, Verdict),
     /// Look at the clients of an account again.
     Review(AccountId),
     /// What came of a step of that connection's handshake.

@@ -15,7 +15,7 @@ use crate::error::{CloseReason, Violation};
 use crate::event::{ClientLabel, Event, What};
 use crate::ids::{AccountId, ClientId, ConnId, ShardId, SubId};
 use crate::limits::{STALL_PAUSE, STALL_REPORT, UNJUDGED_BYTES};
-use crate::options::{Grant, Nonce};
+use crate::options::{Effort, Grant, Nonce};
 use crate::subject::mapping::{Mapped, Mappings};
 use crate::transport::{Facts, First};
 use crate::wire::client::{ClientOp, ParseLimits, Parsed, parse};
@@ -65,8 +65,8 @@ pub enum Halt {
     Turn,
     /// Whether it may connect is being found out.
     Judged,
-    /// The same, once that can begin: others wait for it.
-    Judges,
+    /// The same, once that can begin: others are at it.
+    Judges(Effort),
 }
 
 /// How far the session has come.

@@ -5,20 +5,17 @@
 //! finds it. A client that is connected already and is judged again halts where it is. So nothing
 //! that was sent later is carried out before, however long it takes.
 //!
-//! Bounds: one trial per session, [`TRIALS_MAX`] per shard. The time to authenticate runs on while
-//! a client waits for a thread, and one that has gone costs no more than its place in the queue. A
-//! verdict that comes from elsewhere holds no thread and no place here: how many of those there may
-//! be, and how long they may take, is for whoever waits for them.
+//! Bounds: one trial per session, and for each kind of effort as many per shard as it says
+//! ([`Effort::most`]). The time to authenticate runs on while a client waits, and one that has gone
+//! costs no more than its place in the queue.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use crate::clock::Now;
 use crate::engine::Exchange;
 use crate::ids::ConnId;
-use crate::limits::TRIALS_MAX;
-use crate::options::{
-    ConnectionKind, Grant, Job, Nonce, Offer, Outcome, Refusal, Review, Told, Verdict,
-};
+use crate::options::{ConnectionKind, Effort, Grant, Job, Nonce, Offer, Refusal, Review, Verdict};
 
 use super::client::{ClientSession, Flow, Halt, Phase};
 
@@ -40,60 +37,82 @@ enum State {
     /// Nothing was asked.
     #[default]
     None,
-    /// The verdict will come.
-    Awaited(Awaited),
+    /// The verdict will come. Whoever finds nobody left to hold this need not look for it.
+    Awaited(#[expect(dead_code, reason = "only whether it is there counts")] Arc<()>),
     /// It is there, and somebody has to act on it.
     Reached(Judged),
 }
 
-/// How a verdict is waited for.
-#[derive(Debug)]
-struct Awaited {
-    /// Whoever finds nobody left to hold this need not look for it.
-    #[expect(dead_code, reason = "only whether it is there counts")]
-    alive: Arc<()>,
-    /// It comes from elsewhere, in a time that is not this session's matter.
-    elsewhere: bool,
-}
-
 impl Judgement {
-    /// Whether somebody else sees to it that the verdict comes in time.
-    pub(super) fn is_elsewhere(&self) -> bool {
-        matches!(self.state, State::Awaited(Awaited { elsewhere: true, .. }))
-    }
-
     /// Whether an operation is carried out again because of it.
     pub(super) fn is_reached(&self) -> bool {
         matches!(self.state, State::Reached(_))
     }
 }
 
-/// Something to be found out on another thread.
-#[derive(Debug)]
-pub struct Trial {
+/// Which trial.
+#[derive(Clone, Copy, Debug)]
+pub struct TrialId {
     /// Whose it is.
     pub conn: ConnId,
     /// Which of those of that connection.
-    pub number: u32,
+    number: u32,
+    /// What it takes.
+    pub effort: Effort,
+}
+
+/// Something to be found out on another thread.
+#[derive(Debug)]
+pub struct Trial {
+    /// Which.
+    pub id: TrialId,
     job: Job,
     alive: Weak<()>,
 }
 
 impl Trial {
-    /// Whether it takes little of a core.
-    #[must_use]
-    pub const fn is_light(&self) -> bool {
-        self.job.is_light()
+    /// Runs it, and gives what came of it to `take`. If nobody waits for it any more that is a
+    /// refusal at once.
+    pub fn run(self, take: impl FnOnce(Verdict) + Send + 'static) {
+        if self.alive.strong_count() > 0 {
+            self.job.run(take);
+        } else {
+            take(Verdict::Refused(Refusal::Credentials));
+        }
+    }
+}
+
+/// The trials of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Trials {
+    /// Those that nobody has taken yet.
+    pub(crate) queue: VecDeque<Trial>,
+    /// Those that have no verdict yet, by effort.
+    open: [usize; Effort::KINDS],
+}
+
+impl Trials {
+    /// One more, if it may be.
+    fn begin(&mut self, effort: Effort) -> bool {
+        let room = self.has_room(effort);
+        self.open[effort.index()] += usize::from(room);
+        room
     }
 
-    /// Runs it, and tells `tell` what comes of it. If nobody waits for it any more that is a
-    /// refusal at once.
-    pub fn run(self, mut tell: impl FnMut(Told) + Send + 'static) {
-        if self.alive.strong_count() > 0 {
-            self.job.run(tell);
-        } else {
-            tell(Told::now(Err(Refusal::Credentials)));
-        }
+    /// One has its verdict.
+    pub(crate) fn end(&mut self, effort: Effort) {
+        let open = &mut self.open[effort.index()];
+        *open = open.saturating_sub(1);
+    }
+
+    /// Whether there may be one more.
+    pub(crate) fn has_room(&self, effort: Effort) -> bool {
+        self.open[effort.index()] < effort.most()
+    }
+
+    /// How many have no verdict yet.
+    pub(crate) fn open(&self) -> usize {
+        self.open.iter().sum()
     }
 }
 
@@ -127,35 +146,30 @@ impl ClientSession {
             client: self.peer.client,
             address: self.peer.address,
             kind: ConnectionKind::Standard,
-            secured: self.secured.as_ref(),
+            certificate: self.secured.as_ref().and_then(|facts| facts.certificate()),
             proof: self.grant.proof.as_ref().filter(|_| self.judgement.again),
             proxy: self.grant.proxy.as_ref().filter(|_| self.judgement.again),
         };
         match exchange.options.authenticator.judge(&offer) {
             Verdict::Admitted(grant) => Ok(Ok(grant)),
             Verdict::Refused(why) => Ok(Err(why)),
-            Verdict::Later(_) if exchange.trials_open >= TRIALS_MAX => Err(Halt::Judges),
-            Verdict::Later(job) => {
-                exchange.trials_open += 1;
-                let held = Arc::new(());
-                let alive = Arc::downgrade(&held);
-                self.judgement.state = State::Awaited(Awaited { alive: held, elsewhere: false });
-                self.judgement.number = self.judgement.number.wrapping_add(1);
-                let number = self.judgement.number;
-                exchange.trials.push_back(Trial { conn: self.conn, number, job, alive });
-                Err(Halt::Judged)
-            }
+            Verdict::Later(job) => Err(self.begin_trial(exchange, job)),
         }
     }
 
-    /// The verdict of a trial comes from elsewhere.
-    pub fn on_waiting(&mut self, trial: u32) {
-        let Judgement { state, number, .. } = &mut self.judgement;
-        if let State::Awaited(awaited) = state
-            && trial == *number
-        {
-            awaited.elsewhere = true;
+    /// Has something found out, if there is room for it; why the session halts.
+    fn begin_trial(&mut self, exchange: &mut Exchange, job: Job) -> Halt {
+        let effort = job.effort();
+        if !exchange.trials.begin(effort) {
+            return Halt::Judges(effort);
         }
+        let awaited = Arc::new(());
+        let alive = Arc::downgrade(&awaited);
+        self.judgement.state = State::Awaited(awaited);
+        self.judgement.number = self.judgement.number.wrapping_add(1);
+        let id = TrialId { conn: self.conn, number: self.judgement.number, effort };
+        exchange.trials.queue.push_back(Trial { id, job, alive });
+        Halt::Judged
     }
 
     /// The verdict of a trial. One that was about another offer, or of another judge, is nothing.
@@ -163,24 +177,41 @@ impl ClientSession {
         &mut self,
         exchange: &mut Exchange,
         now: Now,
-        number: u32,
-        outcome: Outcome,
+        trial: TrialId,
+        verdict: Verdict,
     ) -> Flow {
-        let Judgement { state, number: last, .. } = &mut self.judgement;
-        if number != *last || !matches!(state, State::Awaited(_)) {
+        let Judgement { state, number, .. } = &mut self.judgement;
+        if trial.number != *number || !matches!(state, State::Awaited(_)) {
             return Flow::Next;
         }
-        *state = State::Reached(outcome.map(Box::new));
+        *state = match verdict {
+            Verdict::Admitted(grant) => State::Reached(Ok(grant)),
+            Verdict::Refused(why) => State::Reached(Err(why)),
+            Verdict::Later(job) => {
+                *state = State::None;
+                return self.go_on_with(exchange, job);
+            }
+        };
         match self.go_on_judging(exchange, now) {
             Flow::Next if self.halt == Some(Halt::Judged) => self.resume(exchange, now),
             flow => flow,
         }
     }
 
+    /// A trial found that there is more to find out. Where there is no room for that, all of it
+    /// begins again when there is.
+    fn go_on_with(&mut self, exchange: &mut Exchange, job: Job) -> Flow {
+        let halt = self.begin_trial(exchange, job);
+        if self.halt == Some(Halt::Judged) {
+            self.halt = Some(halt);
+        }
+        Flow::Retry(halt)
+    }
+
     /// A trial has ended: there is room for another.
     pub fn on_trial_room(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
         match self.go_on_judging(exchange, now) {
-            Flow::Next if self.halt == Some(Halt::Judges) => self.resume(exchange, now),
+            Flow::Next if matches!(self.halt, Some(Halt::Judges(_))) => self.resume(exchange, now),
             flow => flow,
         }
     }
@@ -188,7 +219,7 @@ impl ClientSession {
     /// Other rules hold: whatever the old ones said or would have said is nothing.
     pub(super) fn other_judge(&mut self, exchange: &mut Exchange, now: Now) -> Flow {
         self.judgement.state = State::None;
-        let waits = matches!(self.halt, Some(Halt::Judged | Halt::Judges));
+        let waits = matches!(self.halt, Some(Halt::Judged | Halt::Judges(_)));
         if self.phase == Phase::Connected && (self.judgement.again || !waits) {
             self.judgement.again = true;
         }

@@ -34,4 +34,5 @@ mod subscribe;
 mod trace;
 
 pub use client::{ClientSession, Flow, Halt, Peer};
-pub use judgement::Trial;
+pub(crate) use judgement::Trials;
+pub use judgement::{Trial, TrialId};

@@ -12,7 +12,7 @@ use crate::engine::{Command, Shard};
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{ClientId, ConnId, ShardId};
-use crate::options::{Options, Told};
+use crate::options::{Options, Verdict};
 use crate::session::{Peer, Trial};
 use crate::transport::{Handshake, Output};
 
@@ -329,9 +329,9 @@ impl Driver {
         around.rng.shuffle(&mut self.trials);
         while !self.trials.is_empty() && (around.eager || around.rng.u8(..4) == 0) {
             let Some(trial) = self.trials.pop() else { return };
-            let (conn, number) = (trial.conn, trial.number);
-            let told = find_out(trial);
-            self.shard.on_judged(around.now, conn, number, told);
+            let id = trial.id;
+            let verdict = find_out(trial);
+            self.shard.on_judged(around.now, id, verdict);
         }
         around.rng.shuffle(&mut self.steps);
         while !self.steps.is_empty() && (around.eager || around.rng.u8(..4) == 0) {
@@ -453,8 +453,8 @@ impl Driver {
 }
 
 /// What a helper thread says.
-pub(super) fn find_out(trial: Trial) -> Told {
+pub(super) fn find_out(trial: Trial) -> Verdict {
     let (tell, told) = mpsc::channel();
-    trial.run(move |told| tell.send(told).expect("somebody waits"));
+    trial.run(move |verdict| tell.send(verdict).expect("somebody waits"));
     told.recv().expect("every trial has an answer")
 }

@@ -41,7 +41,7 @@ impl Authenticator for Judge {
         if user.is_empty() {
             return Verdict::Admitted(Box::default());
         }
-        Verdict::later(move || (user != "x").then(Grant::default))
+        Verdict::begin(move || Verdict::later(move || (user != "x").then(Grant::default)))
     }
 }
 
@@ -172,10 +172,10 @@ impl Pair {
         shard.on_time(now);
         shard.on_turn(now);
         for trial in self.trials[side].drain(..) {
-            let (conn, number) = (trial.conn, trial.number);
+            let id = trial.id;
             let (tell, told) = mpsc::channel();
-            trial.run(move |told| drop(tell.send(told)));
-            shard.on_judged(now, conn, number, told.recv().expect("every trial has an answer"));
+            trial.run(move |verdict| drop(tell.send(verdict)));
+            shard.on_judged(now, id, told.recv().expect("every trial has an answer"));
         }
         self.trials[side].extend(std::iter::from_fn(|| shard.take_trial()));
         shard.commit(&mut self.wake);

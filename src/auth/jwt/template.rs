@@ -5,9 +5,12 @@
 //! many, and of how many bytes in all, is bounded: who writes templates is not who runs the server.
 //!
 //! A subject that cannot be filled in is left out if it would allow something, and refuses the user
-//! if it would deny something.
+//! if it would deny something. A value that brings a wildcard or a blank along refuses the user,
+//! which nats-server does not do: whoever signs users for a role must not widen the role by what he
+//! calls them.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use ringbus_shard::subject;
 
@@ -45,6 +48,25 @@ pub enum Unfit {
     Operation(String),
     /// What would be denied is no subject.
     Subject,
+    /// What stands for this template has a wildcard or a blank in it.
+    Value(String),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit => f.write_str("a role stands for too many subjects"),
+            Self::Operation(name) => {
+                write!(f, "template operation in role not defined: {name:?}")
+            }
+            Self::Subject => f.write_str("what a role denies is no subject"),
+            Self::Value(template) => write!(
+                f,
+                "what {{{{{template}}}}} stands for has a wildcard or a blank in it, which would \
+                 change the role"
+            ),
+        }
+    }
 }
 
 /// The limits of a role with all templates filled in.
@@ -155,6 +177,7 @@ impl Filled {
         if let Some((_, value)) =
             plain.iter().find(|(name, _)| operation.eq_ignore_ascii_case(name))
         {
+            plain_text(operation, value)?;
             return Ok((vec![*value], false));
         }
         let begins = |name: &str| {
@@ -172,6 +195,7 @@ impl Filled {
         let prefix = tag.strip_suffix(')').unwrap_or(tag).to_lowercase() + ":";
         let values: Vec<&str> =
             tags.iter().filter_map(|tag| tag.strip_prefix(prefix.as_str())).collect();
+        values.iter().try_for_each(|value| plain_text(operation, value))?;
         match (values.is_empty(), self.is_strict) {
             (false, _) => Ok((values, true)),
             (true, true) => Err(Unfit::Subject),
@@ -179,6 +203,12 @@ impl Filled {
             (true, false) => Ok((vec![" "], true)),
         }
     }
+}
+
+/// A value must not mean more than itself.
+fn plain_text(template: &str, value: &str) -> Result<(), Unfit> {
+    let means_more = |it: char| matches!(it, '*' | '>') || it.is_whitespace() || it.is_control();
+    if value.contains(means_more) { Err(Unfit::Value(template.to_owned())) } else { Ok(()) }
 }
 
 enum Piece<'a> {
@@ -264,15 +294,40 @@ mod tests {
 
     #[test]
     fn what_cannot_be_filled_in_is_left_out_or_refused() {
-        for (subject, allowed, denied) in [
-            ("{{tag(none)}}", Ok(vec![]), Err(Unfit::Subject)),
-            ("{{tag(blank)}}.x", Ok(vec![]), Err(Unfit::Subject)),
-        ] {
-            assert_eq!(filled(&[subject], &["blank:a b"], false), allowed, "{subject}");
-            assert_eq!(filled(&[subject], &["blank:a b"], true), denied, "{subject}");
-        }
+        assert_eq!(filled(&["{{tag(none)}}"], &["a:b"], false), Ok(vec![]));
+        assert_eq!(filled(&["{{tag(none)}}"], &["a:b"], true), Err(Unfit::Subject));
         let unknown = Err(Unfit::Operation("now()".to_owned()));
         assert_eq!(filled(&["{{now()}}"], &[], false), unknown);
+    }
+
+    #[test]
+    fn a_value_does_not_widen_a_role() {
+        for value in ["*", ">", "a.*", "a.>", "a*", "a b", " ", "a\tb", "a\u{a0}b", "\r\n"] {
+            let tag = format!("t:{value}");
+            for template in ["tag(t)", " tag(t) "] {
+                let unfit = Err(Unfit::Value("tag(t)".to_owned()));
+                for is_strict in [false, true] {
+                    let subject = format!("x.{{{{{template}}}}}");
+                    assert_eq!(filled(&[&subject], &[&tag], is_strict), unfit, "{value:?}");
+                }
+            }
+            let role = UserLimits {
+                subscribe: Permission { allow: texts(&["x.{{name()}}"]), deny: Vec::new() },
+                ..UserLimits::default()
+            };
+            let person = Person {
+                name: value,
+                subject: "UA",
+                tags: &[],
+                account_name: "",
+                account_subject: "AA",
+                account_tags: &[],
+            };
+            let unfit = Err(Unfit::Value("name()".to_owned()));
+            assert_eq!(apply(&role, person).map(drop), unfit, "{value:?}");
+        }
+        // Tags that no template asks for may be what they like.
+        assert_eq!(filled(&["{{tag(t)}}"], &["t:a", "u:>"], false), Ok(texts(&["a"])));
     }
 
     #[test]

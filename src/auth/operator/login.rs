@@ -62,7 +62,7 @@ pub enum Refusal {
     /// Claims for a role that say more than that.
     Scope(&'static str),
     /// A role that cannot be filled in.
-    Template,
+    Template(template::Unfit),
     /// The account has expired.
     AccountExpired,
     /// Claims alone are not enough for this account.
@@ -90,10 +90,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether nats-server makes an error of it.
+    /// Whether nats-server makes an error of it, or does not know it at all.
     #[must_use]
     pub const fn is_error(&self) -> bool {
-        matches!(self, Self::Source(_) | Self::Times)
+        matches!(self, Self::Source(_) | Self::Times | Self::Template(template::Unfit::Value(_)))
     }
 }
 
@@ -112,7 +112,10 @@ impl fmt::Display for Refusal {
             Self::NoClaims => "Authentication requires a user JWT",
             Self::ProxyRequired => "proxy connection required",
             Self::UnknownIssuer => "User JWT issuer is not known",
-            Self::Template | Self::Permissions => "User JWT generated invalid permissions",
+            Self::Template(why) => {
+                return write!(f, "User JWT generated invalid permissions: {why}");
+            }
+            Self::Permissions => "User JWT generated invalid permissions",
             Self::AccountExpired => "Account JWT has expired",
             Self::Bearer => "Account does not allow bearer tokens",
             Self::Kind => "Connection type not allowed",
@@ -157,6 +160,17 @@ pub(super) fn check_user(user: &UserClaims, facts: &Facts, now: i64) -> Result<(
     }
     let issues = user.issues(now);
     if issues.block() { Err(Refusal::NoLonger(issues)) } else { Ok(()) }
+}
+
+/// Checks as much of the signature as can be without the account: nobody has it looked up who only
+/// says that he is somebody.
+pub(super) fn check_proof(user: &UserClaims, facts: &Facts) -> Result<(), Refusal> {
+    // A role may let somebody in without; which of them have one only the account knows.
+    let may_have_role = !user.body.issuer_account.is_empty() && facts.signature.is_empty();
+    if user.body.limits.bearer || may_have_role {
+        return Ok(());
+    }
+    check_signature(&user.subject, facts)
 }
 
 /// Checks the rest, and says what the user is.
@@ -230,7 +244,7 @@ fn role(user: &UserClaims, known: &Known) -> Result<UserLimits, Refusal> {
         account_subject: &user.body.issuer_account,
         account_tags: &known.claims.body.generic.tags,
     };
-    template::apply(&scope.template, person).map_err(|_| Refusal::Template)
+    template::apply(&scope.template, person).map_err(Refusal::Template)
 }
 
 fn check_kind(allowed: &[String], kind: ConnectionKind) -> Result<(), Refusal> {

@@ -4,17 +4,19 @@
 //! | --- | --- |
 //! | `keeper` | the thread that watches the clock |
 //! | `login` | whether the claims of a user let somebody in: claims and facts to an admission |
+//! | `lookup` | accounts that nobody has heard of are looked up, one by one |
 //! | `registry` | the accounts that are known, with the claims in force |
 //! | `standing` | what a client that was let in stands on, and whether it still does |
 //! | `resolver` | where claims about accounts come from: memory, a folder, a server |
 //!
 //! Nothing of this runs on a shard: claims are decoded and signatures verified by the threads that
-//! judge, and only there may a resolver take its time.
+//! judge, and no resolver is asked there either.
 
 #![deny(clippy::indexing_slicing)]
 
 pub mod keeper;
 mod login;
+mod lookup;
 mod registry;
 pub mod resolver;
 mod standing;
@@ -22,7 +24,7 @@ mod standing;
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ringbus_shard::options::{self, Offer, Outcome};
+use ringbus_shard::options::{self, Job, Offer, Outcome, Verdict};
 use ringbus_shard::wire::secret::Secret;
 use tracing::{debug, error};
 
@@ -32,7 +34,6 @@ use super::jwt::claims::now;
 
 pub use self::login::{Facts, Refusal};
 pub use self::registry::{Change, Known, Registry, Rules, Unfit};
-pub(super) use self::standing::compile as permissions;
 
 use self::login::Admission;
 
@@ -52,6 +53,12 @@ impl Current {
     /// These from now on.
     pub fn set(&self, operators: Option<Arc<Operators>>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = operators;
+    }
+
+    /// Does something to them. Nobody puts others in their place before it is done.
+    pub fn with<T>(&self, act: impl FnOnce(&Operators) -> Option<T>) -> Option<T> {
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        act(current.as_deref()?)
     }
 
     /// As they are.
@@ -102,10 +109,35 @@ impl Operators {
         &self.registry
     }
 
-    /// Whether a client with these claims may connect, and what it is then. May take as long as the
-    /// resolver does.
-    pub fn judge(&self, facts: &Facts) -> Outcome {
-        match self.admit(facts) {
+    /// Whether a client with these claims may connect, and what it is then. If its account has to
+    /// be looked up, that is waited for elsewhere, and only after all was verified that can be
+    /// without it.
+    #[must_use]
+    pub fn judge(self: &Arc<Self>, facts: Facts) -> Verdict {
+        let user = match self.user(&facts) {
+            Ok(user) => user,
+            Err(refusal) => return Verdict::known(self.conclude(&facts, Err(refusal))),
+        };
+        if let Some(known) = self.registry.at_hand(user.account()) {
+            return Verdict::known(self.conclude(&facts, login::admit(user, known, &facts, now())));
+        }
+        if let Err(refusal) = login::check_proof(&user, &facts) {
+            return Verdict::known(self.conclude(&facts, Err(refusal)));
+        }
+        let operators = Arc::clone(self);
+        Verdict::Later(Job::new(move |answer| {
+            let (registry, key) = (Arc::clone(&operators.registry), user.account().to_owned());
+            registry.ask(&key, move |found| {
+                let known = found.map_err(Refusal::NoAccount);
+                let admission = known.and_then(|known| login::admit(user, known, &facts, now()));
+                answer.tell(operators.conclude(&facts, admission));
+            });
+        }))
+    }
+
+    /// What a client is, and what the log says of it.
+    fn conclude(&self, facts: &Facts, admission: Result<Admission, Refusal>) -> Outcome {
+        match admission {
             Ok(admission) => {
                 debug!(
                     "{}Authenticated JWT: Client {:?} (claim-name: {:?}, claim-tags: {:?}) signed \
@@ -133,19 +165,21 @@ impl Operators {
         }
     }
 
-    fn admit(&self, facts: &Facts) -> Result<Admission, Refusal> {
+    /// The claims of a user, who may belong to any account that may connect.
+    fn user(&self, facts: &Facts) -> Result<UserClaims, Refusal> {
         let user = match UserClaims::decode(facts.jwt.expose()) {
             Ok(user) => user,
             Err(_) if self.sentinel.is_empty() => return Err(Refusal::NoClaims),
             Err(_) => UserClaims::decode(self.sentinel.expose()).map_err(Refusal::Unreadable)?,
         };
-        let now = now();
-        login::check_user(&user, facts, now)?;
+        login::check_user(&user, facts, now())?;
         let key = user.account();
         if self.pinned.as_ref().is_some_and(|pinned| !pinned.contains(key)) {
             return Err(Refusal::NotPinned(key.to_owned()));
         }
-        let known = self.registry.lookup(key).map_err(Refusal::NoAccount)?;
-        login::admit(user, known, facts, now)
+        Ok(user)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use ringbus_shard::account::Places;
 use ringbus_shard::ids::AccountId;
 use tracing::{debug, warn};
 
+use super::lookup::{self, Lookups};
 use super::resolver::{Missing, Resolver};
 use crate::auth::accounts::{Account, Accounts};
 use crate::auth::jwt::claims::now;
@@ -22,8 +24,8 @@ use crate::auth::jwt::key::Role;
 use crate::auth::jwt::signers::Scope;
 use crate::auth::jwt::{AccountClaims, Fault};
 
-/// Claims that have expired are not asked for again sooner than this.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Claims are read so often, if others are pushed each time meanwhile.
+const READS_MAX: usize = 16;
 
 /// A resolver that takes longer is worth a line.
 const SLOW: Duration = Duration::from_secs(1);
@@ -66,7 +68,6 @@ pub struct Known {
     text: String,
     /// Its own key signs no users.
     strict: bool,
-    since: Instant,
     removed: AtomicBool,
 }
 
@@ -119,10 +120,19 @@ pub struct Registry {
     rules: Rules,
     resolver: Arc<Resolver>,
     accounts: Accounts,
-    known: Mutex<HashMap<String, Arc<Known>>>,
+    table: Mutex<Table>,
+    lookups: OnceLock<Lookups>,
     watch: OnceLock<Watch>,
     /// Wakes whoever watches the clock.
     keeper: OnceLock<Sender<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    known: HashMap<String, Arc<Known>>,
+    /// Accounts whose claims are being read. One that is pushed meanwhile leaves: what is read may
+    /// be what was before.
+    reading: HashSet<String>,
 }
 
 /// Whoever wants to know of accounts.
@@ -151,7 +161,8 @@ impl Registry {
             rules,
             resolver,
             accounts: accounts.clone(),
-            known: Mutex::default(),
+            table: Mutex::default(),
+            lookups: OnceLock::new(),
             watch: OnceLock::new(),
             keeper: OnceLock::new(),
         }
@@ -173,8 +184,21 @@ impl Registry {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to look up accounts as they are asked for. Until then [`Self::ask`] does it itself.
+    ///
+    /// # Errors
+    /// If the system has no threads to give.
+    pub fn start(self: &Arc<Self>) -> io::Result<()> {
+        let _ = self.lookups.set(lookup::start(self)?);
+        Ok(())
+    }
+
+    pub(super) fn lookups(&self) -> Option<&Lookups> {
+        self.lookups.get()
     }
 
     /// Where claims come from.
@@ -198,13 +222,29 @@ impl Registry {
     /// The account with this public key, if it is known already.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Arc<Known>> {
-        self.known().get(key).cloned()
+        self.table().known.get(key).cloned()
     }
 
     /// All that are known.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Known>> {
-        self.known().values().cloned().collect()
+        self.table().known.values().cloned().collect()
+    }
+
+    /// The account with this public key, if it is known and its claims hold.
+    #[must_use]
+    pub fn at_hand(&self, key: &str) -> Option<Arc<Known>> {
+        self.get(key).filter(|known| !known.is_over(now()))
+    }
+
+    /// Has the account with this public key looked up if it is not at hand. `then` is called when
+    /// that is done, perhaps on another thread.
+    pub fn ask(&self, key: &str, then: impl FnOnce(Result<Arc<Known>, Unfit>) + Send + 'static) {
+        match (self.at_hand(key), self.lookups()) {
+            (Some(known), _) => then(Ok(known)),
+            (None, Some(lookups)) => lookups.ask(key, then),
+            (None, None) => then(self.lookup(key)),
+        }
     }
 
     /// The account with this public key. May take as long as the resolver does.
@@ -212,19 +252,68 @@ impl Registry {
     /// # Errors
     /// Returns why there is none.
     pub fn lookup(&self, key: &str) -> Result<Arc<Known>, Unfit> {
-        if let Some(known) = self.get(key) {
-            if !known.is_over(now()) {
+        match self.get(key) {
+            Some(known) if !known.is_over(now()) => Ok(known),
+            Some(_) => {
+                debug!("Requested account [{key}] has expired");
+                self.read(key).map_err(|_| Unfit::Expired)
+            }
+            None => self.read(key),
+        }
+    }
+
+    /// Puts the claims into force that the resolver has. If others are pushed while these are read,
+    /// they may be older than those: then they are read again.
+    fn read(&self, key: &str) -> Result<Arc<Known>, Unfit> {
+        for _ in 0..READS_MAX {
+            self.table().reading.insert(key.to_owned());
+            let known = self.fetch(key).map_err(Unfit::Missing).and_then(|text| {
+                let claims = self.check(key, &text)?;
+                Ok(self.enter(claims, text.trim_ascii(), true))
+            });
+            self.table().reading.remove(key);
+            if let Some(known) = known? {
                 return Ok(known);
             }
-            debug!("Requested account [{key}] has expired");
-            if known.since.elapsed() < ASK_AGAIN {
-                return Err(Unfit::Expired);
-            }
-            let text = self.fetch(key).map_err(|_| Unfit::Expired)?;
-            return self.update(key, &text).map_err(|_| Unfit::Expired);
+            debug!("Account [{key}] was pushed while it was read: reading it again");
         }
-        let text = self.fetch(key).map_err(Unfit::Missing)?;
-        self.update(key, &text)
+        let why = format!("claims were pushed {READS_MAX} times while they were read");
+        Err(Unfit::Missing(Missing::Failed(why)))
+    }
+
+    /// The resolver has other claims about an account than before. Whoever is reading reads again,
+    /// and whether there is something in force that they have to replace is told.
+    pub fn is_pushed(&self, key: &str) -> bool {
+        if let Some(lookups) = self.lookups() {
+            lookups.forget_failure(key);
+        }
+        let mut table = self.table();
+        table.reading.remove(key);
+        table.known.contains_key(key)
+    }
+
+    /// Takes over the accounts that another registry knows, as far as their claims may be in force
+    /// here: a reload does not forget who is connected. Where the resolver is at hand, what it says
+    /// counts; a server of claims is not asked.
+    pub fn take_over(&self, other: &Self) {
+        if let Resolver::Directory(folder) = &*self.resolver
+            && let Err(why) = folder.read_all(&mut |_, _| {})
+        {
+            warn!("The folder of account claims cannot be read: {why}");
+        }
+        for old in other.all() {
+            let key = &old.claims.subject;
+            let text = match &*self.resolver {
+                Resolver::Url(_) if !old.removed.load(Ordering::Relaxed) => Ok(old.text.clone()),
+                Resolver::Url(_) => continue,
+                Resolver::Memory(_) | Resolver::Directory(_) => self.resolver.fetch(key),
+            };
+            // One that nobody has signed yet has no text.
+            let Some(text) = text.ok().filter(|text| !text.is_empty()) else { continue };
+            if let Err(why) = self.update(key, &text) {
+                debug!("Account [{key}] is not taken over: {why}");
+            }
+        }
     }
 
     fn fetch(&self, key: &str) -> Result<String, Missing> {
@@ -270,8 +359,7 @@ impl Registry {
         }
         let claims = self.check(key, text)?;
         debug!("Updating account claims: {key}/{}", claims.name);
-        let strict = self.rules.strict.contains(&claims.issuer);
-        Ok(self.enter(claims, text.to_owned(), strict))
+        self.enter(claims, text, false).ok_or(Unfit::Invalid)
     }
 
     /// At most so many clients of that account.
@@ -285,16 +373,22 @@ impl Registry {
     pub fn bootstrap(&self, key: &str, issuer: &str) {
         let mut claims = AccountClaims::new(key);
         issuer.clone_into(&mut claims.issuer);
-        self.enter(claims, String::new(), false);
+        self.enter(claims, "", false);
     }
 
-    fn enter(&self, claims: AccountClaims, text: String, strict: bool) -> Arc<Known> {
+    /// Puts claims into force; not if they were `read` and others were pushed meanwhile.
+    fn enter(&self, claims: AccountClaims, text: &str, read: bool) -> Option<Arc<Known>> {
         let account = self.accounts.enter(&claims.subject);
-        let key = claims.subject.clone();
+        let strict = !text.is_empty() && self.rules.strict.contains(&claims.issuer);
+        let (key, text) = (claims.subject.clone(), text.to_owned());
         let removed = AtomicBool::new(false);
-        let known =
-            Arc::new(Known { account, claims, text, strict, since: Instant::now(), removed });
-        let old = self.known().insert(key, Arc::clone(&known));
+        let known = Arc::new(Known { account, claims, text, strict, removed });
+        let mut table = self.table();
+        if read && !table.reading.contains(&key) {
+            return None;
+        }
+        let old = table.known.insert(key, Arc::clone(&known));
+        drop(table);
         if let Some(keeper) = self.keeper.get() {
             // One that was woken already will look.
             let _ = keeper.try_send(());
@@ -305,7 +399,7 @@ impl Registry {
         } else {
             self.tell(Change::Entered(&known.account));
         }
-        known
+        Some(known)
     }
 
     /// Somebody deleted an account: nobody of it may connect, unless claims come again. Its number,
@@ -327,9 +421,6 @@ fn warn_of_limits(known: &Known) {
     }
     if !body.mappings.is_empty() {
         missing.push("mappings");
-    }
-    if body.authorization.is_enabled() {
-        missing.push("auth callout");
     }
     if body.trace.is_some() {
         missing.push("tracing of messages");

@@ -68,7 +68,6 @@ impl Claimed {
             places: bound(account.connections)
                 .and_then(|most| self.registry.places(known.account.id, most)),
             standing: Some(self),
-            renamed: false,
         })
     }
 
@@ -132,9 +131,7 @@ fn allowance(subs: i64, payload: i64) -> Allowance {
 }
 
 /// Permissions of claims as they are enforced; nothing if everything is allowed.
-pub(in crate::auth) fn compile(
-    from: &limits::Permissions,
-) -> Result<Option<Arc<Permissions>>, String> {
+fn compile(from: &limits::Permissions) -> Result<Option<Arc<Permissions>>, String> {
     if *from == limits::Permissions::default() {
         return Ok(None);
     }

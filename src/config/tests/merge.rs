@@ -10,7 +10,6 @@ use ringbus_shard::wire::secret::Secret;
 
 use super::*;
 use crate::auth::Accounts;
-use crate::auth::callout::Desk;
 use crate::cli::{self, Invocation, Program};
 use crate::observe::log::Destination;
 
@@ -132,7 +131,7 @@ fn limits_reach_the_shards() {
 fn credentials_of_file_and_flags_are_weighed() {
     let admits = |config, argv, user: &str, pass: &str, token: &str| {
         let mut accounts = Accounts::new(crate::auth::SYSTEM);
-        let auth = settings(config, argv).auth.auth(&mut accounts, &Desk::default());
+        let auth = settings(config, argv).auth.auth(&mut accounts);
         let secret = |text: &str| Secret::from(text.to_owned());
         let connect = ConnectOptions {
             user: user.to_owned(),
@@ -162,7 +161,7 @@ fn credentials_of_file_and_flags_are_weighed() {
 fn who_has_no_credentials_goes_where_the_configuration_says() {
     let account = |config: &str| {
         let mut accounts = Accounts::new(crate::auth::SYSTEM);
-        let auth = settings(config, "").auth.auth(&mut accounts, &Desk::default());
+        let auth = settings(config, "").auth.auth(&mut accounts);
         let connect = ConnectOptions::default();
         let Verdict::Admitted(grant) = auth.judge(&Offer::of(&connect)) else { return None };
         Some((grant.account_name.to_string(), auth.invites()))
@@ -214,7 +213,7 @@ fn the_dump_shows_every_setting_and_no_secret() {
         assert!(lines.contains(&line), "{line} is not in\n{dump}");
     }
     assert!(!dump.contains("s3cr3t"));
-    assert_eq!(lines.len(), 66, "{dump}");
+    assert_eq!(lines.len(), 65, "{dump}");
 }
 
 #[test]

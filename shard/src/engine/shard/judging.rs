@@ -1,9 +1,9 @@
 //! Verdicts that are found out elsewhere.
 
 use crate::clock::Now;
-use crate::ids::{AccountId, ConnId};
-use crate::options::Told;
-use crate::session::{Flow, Trial};
+use crate::ids::AccountId;
+use crate::options::Verdict;
+use crate::session::{Trial, TrialId};
 
 use super::Shard;
 
@@ -11,24 +11,19 @@ impl Shard {
     /// The next thing to be found out on another thread. Whoever takes it gives its verdict to
     /// [`Self::on_judged`], whatever has become of the client since.
     pub fn take_trial(&mut self) -> Option<Trial> {
-        self.exchange.trials.pop_front()
+        self.exchange.trials.queue.pop_front()
     }
 
-    /// What is told of a trial of that connection.
-    pub fn on_judged(&mut self, now: Now, conn: ConnId, number: u32, told: Told) {
-        if !matches!(told, Told::Given { waited: true, .. }) {
-            self.exchange.trials_open = self.exchange.trials_open.saturating_sub(1);
-        }
-        self.with_session(now, conn, |session, exchange| match told {
-            Told::Waits => {
-                session.on_waiting(number);
-                Flow::Next
-            }
-            Told::Given { outcome, .. } => session.on_judged(exchange, now, number, outcome),
+    /// The verdict of a trial.
+    pub fn on_judged(&mut self, now: Now, trial: TrialId, verdict: Verdict) {
+        let effort = trial.effort;
+        self.exchange.trials.end(effort);
+        self.with_session(now, trial.conn, |session, exchange| {
+            session.on_judged(exchange, now, trial, verdict)
         });
         // Those that have gone meanwhile need no room.
-        while self.exchange.trials_open < crate::limits::TRIALS_MAX
-            && let Some(conn) = self.waiting_judges.pop_front()
+        while self.exchange.trials.has_room(effort)
+            && let Some(conn) = self.waiting_judges[effort.index()].pop_front()
         {
             self.with_session(now, conn, |session, exchange| session.on_trial_room(exchange, now));
         }
@@ -43,9 +38,9 @@ impl Shard {
         }
     }
 
-    /// Clients whose verdict is awaited from a thread.
+    /// Clients whose verdict is awaited.
     #[must_use]
     pub fn trials(&self) -> usize {
-        self.exchange.trials_open
+        self.exchange.trials.open()
     }
 }

@@ -1,10 +1,8 @@
 //! Verdicts that take their time, and what happens meanwhile.
 
 use super::*;
-use crate::limits::TRIALS_MAX;
-use std::sync::Mutex;
-
-use crate::options::{Answer, ConnectionKind, Job, Nonce, Proof, Told};
+use crate::limits::{TRIALS_MAX, WAITS_MAX};
+use crate::options::{ConnectionKind, Effort, Job, Nonce, Proof};
 use crate::session::Trial;
 use crate::wire::secret::Secret;
 
@@ -70,10 +68,10 @@ impl Scene {
 
     /// Some thread finds out.
     fn finish(&mut self, trial: Trial) {
-        let (conn, number) = (trial.conn, trial.number);
+        let id = trial.id;
         let (tell, told) = std::sync::mpsc::channel();
-        trial.run(move |told| tell.send(told).unwrap());
-        self.shard.on_judged(self.now, conn, number, told.recv().unwrap());
+        trial.run(move |verdict| tell.send(verdict).unwrap());
+        self.shard.on_judged(self.now, id, told.recv().unwrap());
         self.shard.on_turn(self.now);
         self.shard.commit(&mut Vec::new());
     }
@@ -337,6 +335,92 @@ fn trials_have_a_bound_and_everybody_gets_a_turn() {
     assert_eq!(scene.ended().len(), count);
 }
 
+/// Whoever is called `sign` signs, `wait` has somebody asked after it signed; all others have a
+/// password.
+struct Kinds;
+
+impl Authenticator for Kinds {
+    fn required(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, offer: &Offer<'_>) -> Verdict {
+        let grant = || Some(Grant::default());
+        match offer.connect.user.as_str() {
+            "sign" => Verdict::soon(grant),
+            "wait" => {
+                Verdict::begin(move || Verdict::Later(Job::new(move |answer| answer.give(grant()))))
+            }
+            _ => Verdict::later(grant),
+        }
+    }
+}
+
+impl Scene {
+    fn newcomer(&mut self, user: &str) -> ConnId {
+        let conn = self.open();
+        self.hears(conn);
+        self.offers(conn, user, "", "PING\r\n");
+        conn
+    }
+
+    /// Carries out what there is of one kind.
+    fn finish_kind(&mut self, effort: Effort, held: &mut Vec<Trial>) {
+        held.extend(self.trials());
+        let (now, later) = held.drain(..).partition(|trial| trial.id.effort == effort);
+        *held = later;
+        let now: Vec<Trial> = now;
+        now.into_iter().for_each(|trial| self.finish(trial));
+        held.extend(self.trials());
+    }
+}
+
+#[test]
+fn passwords_and_questions_to_others_do_not_keep_signatures_waiting() {
+    let mut scene = Scene::with(Limits::default(), Arc::new(Kinds));
+    let mut held = Vec::new();
+    for _ in 0..TRIALS_MAX + 1 {
+        scene.newcomer("ann");
+    }
+    for _ in 0..WAITS_MAX + 2 {
+        scene.newcomer("wait");
+        scene.finish_kind(Effort::Signature, &mut held);
+    }
+    assert_eq!(scene.shard.trials(), TRIALS_MAX + WAITS_MAX);
+    assert_eq!(held.len(), scene.shard.trials());
+    let conn = scene.newcomer("sign");
+    scene.finish_kind(Effort::Signature, &mut held);
+    assert_eq!(scene.hears(conn), "PONG\r\n");
+    // Whoever found no room to wait begins again when there is some.
+    scene.finish_kind(Effort::Wait, &mut held);
+    assert_eq!(held.iter().filter(|trial| trial.id.effort == Effort::Signature).count(), 2);
+    for effort in [Effort::Signature, Effort::Wait, Effort::Hash, Effort::Hash] {
+        scene.finish_kind(effort, &mut held);
+    }
+    assert_eq!((scene.shard.trials(), held.len()), (0, 0));
+    assert_eq!(scene.ended(), []);
+}
+
+#[test]
+fn an_answer_may_be_that_there_is_more_to_find_out() {
+    let mut scene = Scene::with(Limits::default(), Arc::new(Kinds));
+    let conn = scene.newcomer("wait");
+    for effort in [Effort::Signature, Effort::Wait] {
+        assert_eq!(scene.hears(conn), "");
+        let mut trials = scene.trials();
+        assert_eq!((trials.len(), trials[0].id.effort), (1, effort));
+        trials.drain(..).for_each(|trial| scene.finish(trial));
+    }
+    assert_eq!(scene.hears(conn), "PONG\r\n");
+    // Who has gone meanwhile asks nobody else.
+    let conn = scene.newcomer("wait");
+    let mut trials = scene.trials();
+    scene.shard.on_hang_up(scene.now, conn, CloseReason::ReadError);
+    scene.wait(Duration::from_millis(2100));
+    trials.drain(..).for_each(|trial| scene.finish(trial));
+    assert_eq!((scene.trials().len(), scene.shard.trials()), (0, 0));
+}
+
 #[test]
 fn what_an_unknown_client_sends_is_bounded() {
     let mut scene = scene();
@@ -373,88 +457,4 @@ fn an_answer_that_is_lost_refuses() {
     scene.offers(conn, "ann", "p", "");
     scene.finish_all();
     scene.refused(conn);
-}
-
-/// Hands its answers on: somebody else will give them.
-struct Elsewhere(Arc<Mutex<Vec<Answer>>>);
-
-impl Authenticator for Elsewhere {
-    fn required(&self) -> bool {
-        true
-    }
-
-    fn judge(&self, offer: &Offer<'_>) -> Verdict {
-        match &*offer.connect.user {
-            "at-once" => return Verdict::of(Some(Grant::default())),
-            "soon" => return Verdict::soon(|| Some(Grant::default())),
-            _ => {}
-        }
-        let waiting = Arc::clone(&self.0);
-        Verdict::Later(Job::new(move |mut answer| {
-            answer.wait();
-            answer.wait();
-            waiting.lock().unwrap().push(answer);
-        }))
-    }
-}
-
-#[test]
-fn answers_from_elsewhere_hold_no_place_and_are_not_timed() {
-    let waiting = Arc::default();
-    let judge = Elsewhere(Arc::clone(&waiting));
-    let mut scene = Scene::with(Limits::default(), Arc::new(judge));
-    let mut conns = Vec::new();
-    for _ in 0..2 * TRIALS_MAX {
-        let conn = scene.open();
-        scene.hears(conn);
-        scene.offers(conn, "ann", "p", "PING\r\n");
-        conns.push(conn);
-    }
-    // Each takes a place only until it is known that it waits.
-    let (tell, told) = std::sync::mpsc::channel();
-    for round in 0..2 {
-        let trials = scene.trials();
-        assert_eq!((round, trials.len()), (round, TRIALS_MAX));
-        for trial in trials {
-            let (conn, number, tell) = (trial.conn, trial.number, tell.clone());
-            trial.run(move |told| tell.send((conn, number, told)).unwrap());
-        }
-        for (conn, number, told) in told.try_iter() {
-            assert!(matches!(told, Told::Waits));
-            scene.shard.on_judged(scene.now, conn, number, told);
-        }
-    }
-    assert_eq!(scene.shard.trials(), 0);
-    // Their time to authenticate is somebody else's matter now, but not that of others.
-    let silent = scene.open();
-    scene.hears(silent);
-    scene.now = scene.now.after(Limits::default().auth_timeout * 2);
-    scene.shard.on_time(scene.now);
-    assert_eq!(scene.hears(silent), "-ERR 'Authentication Timeout'\r\n");
-    scene.ended();
-    for user in ["at-once", "soon"] {
-        let conn = scene.open();
-        scene.hears(conn);
-        scene.offers(conn, user, "", "PING\r\n");
-        scene.finish_all();
-        assert_eq!(scene.hears(conn), "PONG\r\n", "{user}");
-    }
-    let answers = std::mem::take(&mut *waiting.lock().unwrap());
-    for (place, answer) in answers.into_iter().enumerate() {
-        match place % 2 {
-            0 => answer.give(Some(Grant::default())),
-            _ => drop(answer),
-        }
-    }
-    for (conn, number, told) in told.try_iter() {
-        scene.shard.on_judged(scene.now, conn, number, told);
-        scene.shard.on_turn(scene.now);
-    }
-    scene.shard.commit(&mut Vec::new());
-    let heard = |conn: &ConnId| scene.hears(*conn);
-    let heard: Vec<String> = conns.iter().map(heard).collect();
-    let count = |text: &str| heard.iter().filter(|heard| *heard == text).count();
-    assert_eq!(count("PONG\r\n"), TRIALS_MAX);
-    assert_eq!(count("-ERR 'Authorization Violation'\r\n"), TRIALS_MAX);
-    assert_eq!(scene.shard.trials(), 0);
 }

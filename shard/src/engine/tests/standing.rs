@@ -114,12 +114,12 @@ fn a_review_may_change_who_somebody_is() {
 fn what_changed_while_the_verdict_was_on_its_way_counts() {
     let (mut scene, ground, conn) = scene(None, true);
     let trial = scene.shard.take_trial().unwrap();
-    let number = trial.number;
+    let id = trial.id;
     let (tell, told) = std::sync::mpsc::channel();
-    trial.run(move |told| tell.send(told).unwrap());
+    trial.run(move |grant| tell.send(grant).unwrap());
     ground.0.store(1, Ordering::Relaxed);
     scene.shard.on_review(scene.now, AccountId::GLOBAL);
-    scene.shard.on_judged(scene.now, conn, number, told.recv().unwrap());
+    scene.shard.on_judged(scene.now, id, told.recv().unwrap());
     scene.shard.on_turn(scene.now);
     scene.shard.commit(&mut Vec::new());
     assert_eq!(scene.hears(conn), "-ERR 'Authorization Violation'\r\n");
