@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs real clients against ringbus: nats.go, nats-py, nats.js, the nats command line and nsc, each in
 # the version pinned here and in tests/conformance, each with one and with two shards. A client
-# that cannot be installed or run is a failure. The last line is "N passed, N failed".
+# that cannot be installed or run is a failure. What is about TLS and keys is run with two shards.
+# The last line is "N passed, N failed".
 #
 #   RINGBUS_BIN=PATH     the server to test, instead of a fresh debug build; may be a nats-server
 #   CONFORMANCE_CACHE=D  where clients are installed (default: target/conformance)
 #
-# Needs go, python3, node and npm.
+# Needs go, python3, node, npm and openssl.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -111,6 +112,20 @@ for shards in 1 2; do
     run 'nats command line, operator' "$sources/operator.sh" "$cache/nats"
     run 'nsc' "$sources/nsc.sh" "$cache/nats" "$cache/nsc"
 done
+
+# Clients over TLS, with certificates, credentials and keys.
+export SECURE=$folder/secure
+"$sources/secure.sh" "$SECURE" "$cache/nsc"
+for name in plain first mutual mapped operator; do
+    server=$folder/server-$name
+    url=$("$sources/server.sh" start "$server" -c "$SECURE/$name.conf")
+    servers+=("$server")
+    export "NATS_${name^^}_URL=$url"
+done
+run 'nats.go, TLS' "$cache/go-client"
+run 'nats-py, TLS' "$cache/python/bin/python" "$sources/python/secure.py"
+run 'nats.js, TLS' node "$cache/node/secure.js"
+run 'nats command line, TLS' "$sources/secure_cli.sh" "$cache/nats"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

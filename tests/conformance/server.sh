@@ -21,8 +21,10 @@ launch() { # FOLDER PORT
         >> "$folder/log" 2>&1 < /dev/null &
     echo $! > "$folder/pid"
     for _ in $(seq 1000); do
-        if grep --quiet 'nats://[^"]*"' "$folder"/*.ports 2> /dev/null; then
-            grep --no-filename --only-matching 'nats://[^"]*' "$folder"/*.ports | tee "$folder/url"
+        if grep --quiet '://[^"]*"' "$folder"/*.ports 2> /dev/null; then
+            # A server with TLS has another scheme there, which not every client knows.
+            grep --no-filename --only-matching '\(nats\|tls\)://[^"]*' "$folder"/*.ports |
+                sed 's|^tls:|nats:|' | tee "$folder/url"
             return
         fi
         kill -0 "$(< "$folder/pid")" 2> /dev/null || break

@@ -75,3 +75,29 @@ async fn a_handshake_that_comes_first() {
         exchange(&connect(&served, options()).await, &connect(&served, options()).await).await;
     }
 }
+
+/// A key, and what users are known by who have it.
+const SEED: &str = "SUAMX7SLAPHXB7Z57KQF4TVZAYLWKDOHUUTJ4GS6ZE72IW7EYLZDM2YVN4";
+const KEY: &str = "UBINYEGO2GOZFFKLRPD53UCERVVKIIQBBW3RYEWX274ERT6CMFSZOW6M";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_over_tls() {
+    let top = format!("authorization {{ users: [ {{ nkey: {KEY} }} ] }}");
+    let served = Served::by(&ringbus(2), "", &top);
+    let trusts = |options: ConnectOptions| {
+        options.add_root_certificates(served.folder.path().join("ca.pem"))
+    };
+    let with = || trusts(ConnectOptions::with_nkey(SEED.to_owned()));
+    exchange(&connect(&served, with()).await, &connect(&served, with()).await).await;
+    let url = format!("tls://localhost:{}", served.address().port());
+    trusts(ConnectOptions::new()).connect(url).await.expect_err("nobody is let in without");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_says_who_it_is() {
+    let top = "authorization { users: [ { user: \"ann@example.com\" } ] }";
+    let served = Served::by(&ringbus(2), "verify_and_map: true", top);
+    let (certificate, key) = own(&served);
+    let options = || options(&served).add_client_certificate(certificate.clone(), key.clone());
+    exchange(&connect(&served, options()).await, &connect(&served, options()).await).await;
+}

@@ -48,7 +48,14 @@ pub fn sniff(data: &[u8]) {
         pieces.push(piece);
         rest = left;
     }
-    assert_eq!(Seen::of(terms, pieces.into_iter()), whole);
+    let seen = Seen::of(terms, pieces.into_iter());
+    if whole.commands.iter().any(|command| matches!(command, Command::Close(_))) {
+        // What is broken is let go of with what waits for it: of that, more was written meanwhile.
+        assert!(seen.clear.starts_with(&whole.clear) && seen.sealed.starts_with(&whole.sealed));
+        assert_eq!(seen.why, whole.why);
+    } else {
+        assert_eq!(seen, whole);
+    }
     if language(input) == Some(Language::Plain) {
         let refused = !terms.optional || first != First::No;
         assert_eq!(whole.why.is_empty(), !refused, "{whole:?}");

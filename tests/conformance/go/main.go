@@ -1,7 +1,8 @@
 // What applications do with nats.go, against the server named by the environment.
 //
 // NATS_URL is a server without credentials, NATS_AUTH_URL one that wants ann/secret, RESTART a
-// shell command that restarts the first. The last line is "N passed, N failed".
+// shell command that restarts the first. With SECURE it is about TLS and keys instead: see
+// secure.go. The last line is "N passed, N failed".
 package main
 
 import (
@@ -324,6 +325,9 @@ func main() {
 		{"restart", restart},
 		{"credentials", credentials},
 		{"keys", keys},
+	}
+	if secure != "" {
+		tests = secureTests
 	}
 	failed := 0
 	for _, t := range tests {
