@@ -25,6 +25,7 @@ mod dump;
 #[doc(hidden)]
 pub mod fuzz;
 mod include;
+mod latency;
 mod later;
 mod lexer;
 mod life;

@@ -6,11 +6,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use ringbus_shard::account::{Access, Accounts as Terms, ImportError, ResponseType, Service};
+use ringbus_shard::account::{
+    Access, Accounts as Terms, ImportError, Latency, ResponseType, Service,
+};
 use ringbus_shard::ids::AccountId;
 
 use super::accounts::Account;
 use super::dump::quoted;
+use super::latency;
 use super::problem::{Report, Spot};
 use super::reader::{Field, FromField, Reader};
 use super::units;
@@ -46,6 +49,8 @@ struct Export {
     token: usize,
     response: ResponseType,
     threshold: Duration,
+    latency: Option<Latency>,
+    trace: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -58,7 +63,7 @@ struct Import {
 /// As what something appears in the account that takes it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Local {
-    Stream { prefix: String, to: String },
+    Stream { prefix: String, to: String, trace: bool },
     Service { to: String, share: bool },
 }
 
@@ -196,14 +201,10 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Messages are not traced, so that nothing can be allowed.
-    fn refuse_trace(&mut self) {
-        for entry in self.reader.take(&["allow_trace"]) {
-            let field = Field::of(entry, self.report);
-            if bool::read(field) == Some(true) {
-                field.fault::<()>("tracing messages is not supported yet");
-            }
-        }
+    /// Whether messages may be traced into the other account. None are traced yet, so that nothing
+    /// follows from it.
+    fn allows_trace(&mut self) -> bool {
+        self.reader.optional::<bool>(TRACE).is_some_and(|found| found.value)
     }
 }
 
@@ -223,13 +224,11 @@ fn export(field: Field<'_>) -> Option<Export> {
     keys.not_for(Kind::Stream, THRESHOLD, "Detected response directive on non-service");
     keys.not_for(Kind::Stream, LATENCY, "Detected latency directive on non-service");
     keys.not_for(Kind::Stream, TRACE, "Detected allow_trace directive on non-service");
-    keys.refuse_trace();
+    let trace = keys.allows_trace();
     let Keys { mut reader, report, first } = keys;
     let response = reader.optional::<Response>(RESPONSE).map(|found| found.value.0);
     let threshold = reader.optional::<Threshold>(THRESHOLD).map(|found| found.value.0);
-    for entry in reader.take(LATENCY) {
-        Field::of(entry, report).fault::<()>("service latency is not supported yet");
-    }
+    let latency = reader.optional::<latency::Given>(LATENCY).map(|found| found.value.0);
     let accounts = reader.optional::<Vec<String>>(&["accounts"]).map(|found| found.value);
     let token = reader.optional::<i64>(&["account_token_position"]);
     let token = token.map(|found| usize::try_from(found.value).unwrap_or(usize::MAX));
@@ -252,6 +251,8 @@ fn export(field: Field<'_>) -> Option<Export> {
         token: token.unwrap_or_default(),
         response: response.unwrap_or_default(),
         threshold: threshold.unwrap_or_default(),
+        latency: latency.filter(|_| kind == Kind::Service),
+        trace,
     })
 }
 
@@ -303,7 +304,7 @@ fn import(field: Field<'_>) -> Option<Import> {
         format!("Detected {} but already saw a {}", kind.name(), known.name())
     })?;
     keys.not_for(Kind::Service, TRACE, "Detected allow_trace directive on a non-stream");
-    keys.refuse_trace();
+    let trace = keys.allows_trace();
     let Keys { mut reader, report, first } = keys;
     let prefix = reader.optional::<String>(&["prefix"]);
     let to = reader.optional::<String>(&["to"]);
@@ -341,7 +342,7 @@ fn import(field: Field<'_>) -> Option<Import> {
         report.error(&at, "Stream import can not have a 'prefix' and a 'to' property");
         return None;
     }
-    Some(Import { account, subject, local: Local::Stream { prefix, to } })
+    Some(Import { account, subject, local: Local::Stream { prefix, to, trace } })
 }
 
 impl Export {
@@ -364,6 +365,12 @@ impl Export {
         if !self.threshold.is_zero() {
             text.push_str(&format!(", threshold: {}", quoted(&units::written(self.threshold))));
         }
+        if let Some(latency) = &self.latency {
+            text.push_str(&format!(", {}", latency::shown(latency)));
+        }
+        if self.trace {
+            text.push_str(", allow_trace: true");
+        }
         text.push('}');
         text
     }
@@ -377,9 +384,9 @@ impl Import {
         };
         let (account, subject) = (quoted(&self.account), quoted(&self.subject));
         let mut text = format!("{{{kind}: {{account: {account}, subject: {subject}}}");
-        let (prefix, to, share) = match &self.local {
-            Local::Stream { prefix, to } => (prefix.as_str(), to, false),
-            Local::Service { to, share } => ("", to, *share),
+        let (prefix, to, share, trace) = match &self.local {
+            Local::Stream { prefix, to, trace } => (prefix.as_str(), to, false, *trace),
+            Local::Service { to, share } => ("", to, *share, false),
         };
         for (name, value) in [("prefix", prefix), ("to", to)] {
             if !value.is_empty() {
@@ -388,6 +395,9 @@ impl Import {
         }
         if share {
             text.push_str(", share: true");
+        }
+        if trace {
+            text.push_str(", allow_trace: true");
         }
         text.push('}');
         text
@@ -430,6 +440,12 @@ pub(super) fn enter(
             };
             if let Err(why) = added {
                 report(at, format!("Error adding {kind} export {:?}: {why}", value.subject));
+            } else if let Some(latency) = &value.latency
+                && let Err(why) = exports.measure(subject, latency.clone())
+            {
+                let (name, to) = (&value.subject, String::from_utf8_lossy(&latency.subject));
+                let what = format!("service latency sampling for {name:?} on subject {to:?}");
+                report(at, format!("Error adding {what}: {why}"));
             }
         }
     }

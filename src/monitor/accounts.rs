@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use ringbus_shard::account::{Access, Account as Terms};
+use ringbus_shard::account::{Access, Account as Terms, Latency, Sampling};
 use ringbus_shard::engine::Tally;
 use ringbus_shard::ids::AccountId;
 use ringbus_shard::subject::mapping::Mapping;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::auth::Account;
 
@@ -72,6 +73,8 @@ struct Export {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_latency: Option<Measuring>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     approved_accounts: Vec<Arc<str>>,
 }
@@ -89,6 +92,26 @@ struct Import {
     invalid: bool,
     share: bool,
     tracking: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency: Option<Measuring>,
+}
+
+/// Which requests to a service are measured, and where that is told.
+#[derive(Debug, Serialize)]
+struct Measuring {
+    sampling: Value,
+    results: String,
+}
+
+impl Measuring {
+    fn of(latency: Option<&Arc<Latency>>) -> Option<Self> {
+        let latency = latency?;
+        let sampling = match latency.sampling {
+            Sampling::Percent(percent) => percent.into(),
+            Sampling::Headers => "headers".into(),
+        };
+        Some(Self { sampling, results: text(&latency.subject) })
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -100,11 +123,14 @@ fn exports(account: &Terms, name: &impl Fn(AccountId) -> Arc<str>) -> Vec<Export
         subject: text(subject),
         kind,
         response_type,
+        service_latency: None,
         approved_accounts: access.approved.iter().map(|id| name(*id)).collect(),
     };
     let services = account.exports.services().iter();
-    let services =
-        services.map(|it| export(&it.subject, "service", Some(it.response.name()), &it.access));
+    let services = services.map(|it| Export {
+        service_latency: Measuring::of(it.latency.as_ref()),
+        ..export(&it.subject, "service", Some(it.response.name()), &it.access)
+    });
     let streams = account.exports.streams().iter();
     services.chain(streams.map(|it| export(&it.subject, "stream", None, &it.access))).collect()
 }
@@ -120,11 +146,12 @@ fn imports(account: &Terms, name: &impl Fn(AccountId) -> Arc<str>) -> Vec<Import
         invalid: false,
         share: false,
         tracking: false,
+        latency: None,
     });
-    let services = imports
-        .services
-        .iter()
-        .map(|it| service(text(&it.to), name(it.account), text(&it.from), it.share));
+    let services = imports.services.iter().map(|it| Import {
+        latency: Measuring::of(it.latency.as_ref()),
+        ..service(text(&it.to), name(it.account), text(&it.from), it.share)
+    });
     streams.chain(services).collect()
 }
 
@@ -138,6 +165,7 @@ fn service(subject: String, account: Arc<str>, local: String, share: bool) -> Im
         invalid: false,
         share,
         tracking: false,
+        latency: None,
     }
 }
 

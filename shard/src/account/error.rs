@@ -24,6 +24,14 @@ pub enum ImportError {
     Cycle,
     /// It goes through too many accounts to find out.
     CycleDepth,
+    /// More than all requests, or none, would be measured.
+    Sampling,
+    /// Figures cannot be published on that subject, or it is one of the services offered.
+    LatencySubject,
+    /// There is no such service.
+    NoService,
+    /// Only requests with one answer can be measured.
+    LatencyResponse,
     /// The local subject does not lead to the other: of a stream or a service, from and to.
     Transform(&'static str, String, String, TransformError),
 }
@@ -43,6 +51,10 @@ impl fmt::Display for ImportError {
             ),
             Self::Cycle => f.write_str("import forms a cycle"),
             Self::CycleDepth => f.write_str("search cycle depth exhausted"),
+            Self::Sampling => f.write_str("bad sampling percentage, should be 1-100"),
+            Self::LatencySubject => f.write_str("invalid publish subject"),
+            Self::NoService => f.write_str("service missing"),
+            Self::LatencyResponse => f.write_str("bad service response type"),
             Self::Transform(kind, from, to, why) => write!(
                 f,
                 "failed to create mapping transform for {kind} import subject from {from:?} to \

@@ -1,9 +1,10 @@
 //! What an account offers to others, and to whom.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::AccountId;
-use crate::subject::{is_subset, tokens};
+use crate::subject::{has_blank, is_literal, is_subset, tokens};
 
 use super::ImportError;
 
@@ -33,6 +34,12 @@ pub enum ResponseType {
 }
 
 impl ResponseType {
+    /// Whether there is one answer, and no more.
+    #[must_use]
+    pub fn is_single(self) -> bool {
+        self == Self::Singleton
+    }
+
     /// As operators and nats-server write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -64,6 +71,32 @@ pub struct ServiceExport {
     pub response: ResponseType,
     /// How long an answer may take.
     pub threshold: Duration,
+    /// Which requests are measured, if any.
+    pub latency: Option<Arc<Latency>>,
+}
+
+/// Which requests to a service are measured, and where it is told how long they took.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Latency {
+    /// Which.
+    pub sampling: Sampling,
+    /// Where, in the account of the service.
+    pub subject: Box<[u8]>,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self { sampling: Sampling::Percent(100), subject: Box::default() }
+    }
+}
+
+/// Which requests are measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sampling {
+    /// So many of a hundred, and those whose headers want it.
+    Percent(u8),
+    /// Those whose headers want it.
+    Headers,
 }
 
 /// All that an account offers, in the order in which it was said.
@@ -140,7 +173,31 @@ impl Exports {
             }
             return Ok(());
         }
-        self.services.push(ServiceExport { subject: subject.into(), access, response, threshold });
+        let (subject, latency) = (subject.into(), None);
+        self.services.push(ServiceExport { subject, access, response, threshold, latency });
+        Ok(())
+    }
+
+    /// Requests to the service on `subject` are measured.
+    ///
+    /// # Errors
+    /// If that cannot be, or if it cannot be told on that subject.
+    pub fn measure(&mut self, subject: &[u8], latency: Latency) -> Result<(), ImportError> {
+        if let Sampling::Percent(percent) = latency.sampling
+            && !(1..=100).contains(&percent)
+        {
+            return Err(ImportError::Sampling);
+        }
+        let to = &*latency.subject;
+        if !is_literal(to) || has_blank(to) || self.service(to).is_some() {
+            return Err(ImportError::LatencySubject);
+        }
+        let known = self.services.iter_mut().find(|known| *known.subject == *subject);
+        let known = known.ok_or(ImportError::NoService)?;
+        if !known.response.is_single() {
+            return Err(ImportError::LatencyResponse);
+        }
+        known.latency = Some(Arc::new(latency));
         Ok(())
     }
 

@@ -4,13 +4,14 @@
 //! shadow in the other account, on what it means there. A service is taken by publishing: a request
 //! to its local subject is published in the other account too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::AccountId;
 use crate::subject::transform::{SubjectTokens, Transform};
 use crate::subject::{is_literal, is_subset, matches, narrowed, tokens};
 
-use super::ResponseType;
+use super::{Latency, ResponseType};
 
 /// All that an account takes, in the order in which it was said.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -98,6 +99,8 @@ pub struct ServiceImport {
     pub response: ResponseType,
     /// How long an answer may take.
     pub threshold: Duration,
+    /// Which requests are measured, if any.
+    pub latency: Option<Arc<Latency>>,
     /// Which of the exports there it is.
     pub(super) export: usize,
     pub(super) way: Way,

@@ -26,7 +26,7 @@ use crate::subject::mapping::Mappings;
 
 pub use bounds::{Allowance, Headcount, Place, Places};
 pub use error::ImportError;
-pub use exports::{Access, Exports, ResponseType, ServiceExport, StreamExport};
+pub use exports::{Access, Exports, Latency, ResponseType, Sampling, ServiceExport, StreamExport};
 pub use imports::{Imports, ServiceImport, StreamImport};
 pub use sharing::Service;
 

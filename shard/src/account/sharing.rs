@@ -17,6 +17,22 @@ use super::{Account, Accounts, ImportError, ServiceImport, StreamImport};
 /// Accounts that are looked at for one import before that is given up.
 const CYCLE_DEPTH_MAX: usize = 1024;
 
+/// What runs in a circle, if anything does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Streams,
+    Services,
+}
+
+/// What one account takes from another, in the search for circles.
+struct Link<'a> {
+    account: AccountId,
+    /// What the subject that is looked for has to have in common with it.
+    meets: &'a [u8],
+    /// What is looked for there, if it is part of the subject.
+    narrows: &'a [u8],
+}
+
 /// A service as one account takes it from another.
 #[derive(Clone, Copy, Debug)]
 pub struct Service<'a> {
@@ -47,7 +63,8 @@ impl Accounts {
             return Err(ImportError::Subject);
         }
         for subject in [to, from] {
-            self.check_streams(exporter, subject, &mut HashSet::from([importer]))?;
+            let mut visited = HashSet::from([importer]);
+            self.check_circle(Kind::Streams, exporter, subject, &mut visited)?;
         }
         let (way, to) = if is_literal(from) {
             (if to == from { Way::Same } else { Way::Fixed }, to.to_vec())
@@ -126,8 +143,10 @@ impl Accounts {
             return Err(ImportError::ServiceUnauthorized);
         };
         let (response, threshold) = (export.response, export.threshold);
+        let latency = export.latency.clone();
         let asked = if is_literal(to) { from.to_vec() } else { as_pattern(from) };
-        self.check_services(exporter, &asked, &mut HashSet::from([importer]))?;
+        let mut visited = HashSet::from([importer]);
+        self.check_circle(Kind::Services, exporter, &asked, &mut visited)?;
         self.check_path((importer, &asked), exporter, &as_pattern(to), &mut HashSet::new())?;
         let known = self.services(importer).iter();
         let mut known = known.filter(|known| known.account == exporter);
@@ -156,6 +175,7 @@ impl Accounts {
             share,
             response,
             threshold,
+            latency,
             export: place,
             way,
         });
@@ -168,9 +188,10 @@ impl Accounts {
         self.get(id).map_or_else(|| "".into(), |account: &Account| Arc::clone(&account.name))
     }
 
-    /// Whether messages that `account` exports as `subject` come from one of `visited`.
-    fn check_streams(
+    /// Whether what `account` offers as `subject` leads to one of `visited`, by what it takes.
+    fn check_circle(
         &self,
+        kind: Kind,
         account: AccountId,
         subject: &[u8],
         visited: &mut HashSet<AccountId>,
@@ -178,46 +199,43 @@ impl Accounts {
         if visited.len() >= CYCLE_DEPTH_MAX {
             return Err(ImportError::CycleDepth);
         }
-        let Some(terms) = self.get(account).filter(|terms| terms.exports.has_stream(subject))
-        else {
-            return Ok(());
-        };
-        for import in terms.imports.iter().flat_map(|imports| &imports.streams) {
-            if !collide(subject, &import.to) {
+        for link in self.links(kind, account, subject) {
+            if !collide(subject, link.meets) {
                 continue;
             }
-            if visited.contains(&import.account) {
+            if visited.contains(&link.account) {
                 return Err(ImportError::Cycle);
             }
             visited.insert(account);
-            let next = if is_subset(&import.to, subject) { &import.to } else { subject };
-            self.check_streams(import.account, next, visited)?;
+            let next = if is_subset(link.narrows, subject) { link.narrows } else { subject };
+            self.check_circle(kind, link.account, next, visited)?;
         }
         Ok(())
     }
 
-    /// Whether requests to `account` on `subject` go on to one of `visited`.
-    fn check_services(
-        &self,
-        account: AccountId,
-        subject: &[u8],
-        visited: &mut HashSet<AccountId>,
-    ) -> Result<(), ImportError> {
-        if visited.len() >= CYCLE_DEPTH_MAX {
-            return Err(ImportError::CycleDepth);
-        }
-        for import in self.services(account) {
-            if !collide(subject, &import.to) {
-                continue;
+    /// What `account` takes that may be part of what it offers as `subject`.
+    fn links<'a>(&'a self, kind: Kind, account: AccountId, subject: &[u8]) -> Vec<Link<'a>> {
+        let Some(terms) = self.get(account) else { return Vec::new() };
+        let Some(imports) = &terms.imports else { return Vec::new() };
+        match kind {
+            Kind::Streams if !terms.exports.has_stream(subject) => Vec::new(),
+            Kind::Streams => {
+                let link = |it: &'a StreamImport| Link {
+                    account: it.account,
+                    meets: &it.to,
+                    narrows: &it.to,
+                };
+                imports.streams.iter().map(link).collect()
             }
-            if visited.contains(&import.account) {
-                return Err(ImportError::Cycle);
+            Kind::Services => {
+                let link = |it: &'a ServiceImport| Link {
+                    account: it.account,
+                    meets: &it.to,
+                    narrows: &it.from,
+                };
+                imports.services.iter().map(link).collect()
             }
-            visited.insert(account);
-            let next = if is_subset(&import.from, subject) { &import.from } else { subject };
-            self.check_services(import.account, next, visited)?;
         }
-        Ok(())
     }
 
     /// Whether a request on `subject` in `account` comes back to where it began, by whatever other

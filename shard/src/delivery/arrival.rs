@@ -10,6 +10,7 @@ use crate::mesh::frame::encode_group;
 use crate::mesh::{Frame, GroupNames, MessageFrame};
 
 use super::answers::{Lead, is_answer};
+use super::identity::Described;
 use super::{Head, Memo, Reach};
 
 /// How often a message for a queue group is sent on before it is given up. Each time, the members
@@ -41,6 +42,11 @@ impl Exchange {
                 Answer::None
             }
             Frame::Stalled { conn } => Answer::Behind(*conn),
+            Frame::Responder { reply, about, round_trip } => {
+                let described = Described { json: about.to_vec(), round_trip: *round_trip };
+                self.responder = self.answers.find(reply).map(|token| (token, described));
+                Answer::None
+            }
         }
     }
 

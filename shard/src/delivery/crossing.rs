@@ -7,12 +7,13 @@
 //!
 //! Where a subject leads is worked out once and remembered with the publisher ([`Crossings`]).
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::account::{Accounts, Imports, ResponseType, ServiceImport};
+use crate::account::{Accounts, Imports, ServiceImport};
 use crate::clock::Now;
 use crate::engine::Exchange;
 use crate::ids::{AccountId, ConnId, ShardId};
@@ -24,7 +25,8 @@ use crate::wire::encode;
 use crate::wire::headers::without;
 
 use super::answers::{Lead, Pending, ReplyName};
-use super::identity::{Identity, REQUEST_INFO};
+use super::identity::{Described, Identity, REQUEST_INFO};
+use super::latency::Fate;
 use super::publish::Publisher;
 use super::{Memo, Message, Reach};
 
@@ -59,6 +61,8 @@ struct Leg {
     with_server: bool,
     /// The header line that tells it.
     line: Vec<u8>,
+    /// The requester as events describe it, where requests may be measured.
+    requestor: Rc<Described>,
 }
 
 impl Leg {
@@ -163,6 +167,7 @@ impl Crossings {
                 detailed,
                 with_server,
                 line: Vec::new(),
+                requestor: Rc::default(),
             });
         }
     }
@@ -191,6 +196,9 @@ impl Crossings {
             let service = leg.before.map(|_| accounts.name(leg.from_account));
             leg.line.clear();
             identity.line(leg.detailed, leg.with_server, service.as_deref(), &mut leg.line);
+            if let Some(import) = leg.import().filter(|import| import.latency.is_some()) {
+                leg.requestor = Rc::new(identity.described(import.share));
+            }
         }
     }
 }
@@ -252,6 +260,9 @@ impl Exchange {
         let Some(leg) = crossings.legs.get_mut(at) else { return Reach::default() };
         let Some(import) = leg.imports.services.get(leg.place) else { return Reach::default() };
         let first = leg.before.is_none();
+        let latency = import.latency.as_ref().filter(|_| import.response.is_single());
+        let measured = latency
+            .and_then(|it| self.measure(now, it, leg.account, &leg.requestor, request, reply));
         let asked = (!reply.is_empty()).then(|| {
             let conn = requester.publisher.conn;
             self.answers.ask(
@@ -263,6 +274,7 @@ impl Exchange {
                     requester: first.then(|| (conn, SmallVec::from_slice(request.subject))),
                     response: import.response,
                     threshold: import.threshold,
+                    measured,
                 },
             )
         });
@@ -288,8 +300,10 @@ impl Exchange {
                 reach.merge(self.cross_leg(crossings, next, &reply, crossing, tail));
             }
         }
-        if let Some((token, _)) = asked.filter(|_| !reach.any()) {
-            self.answers.remove(token);
+        if let Some((token, _)) = asked.filter(|_| !reach.any())
+            && let Some(pending) = self.answers.remove(token)
+        {
+            self.measured(now, &pending, Fate::Unserved);
         }
         reach
     }
@@ -331,7 +345,8 @@ impl Exchange {
     ) -> Reach {
         let mut reach = Reach::default();
         let Some(pending) = self.answers.get(message.account, token).cloned() else { return reach };
-        let is_last = pending.response == ResponseType::Singleton || message.payload.is_empty();
+        let is_last = pending.response.is_single() || message.payload.is_empty();
+        self.measured_answer(now, &pending, token);
         // An answer may be a question itself.
         let asked = (!message.reply.is_empty()).then(|| {
             self.answers.ask(
@@ -343,6 +358,7 @@ impl Exchange {
                     requester: None,
                     response: pending.response,
                     threshold: pending.threshold,
+                    measured: None,
                 },
             )
         });
@@ -368,6 +384,9 @@ impl Exchange {
         if let Lead::Here(next) = self.answers.lead(pending.to_account, to)
             && next != token
         {
+            if let Some((of, _)) = self.responder.as_mut().filter(|(of, _)| *of == token) {
+                *of = next;
+            }
             reach.merge(self.answer(now, next, &onward, publisher));
         }
         self.answer_tail = tail;
@@ -390,6 +409,7 @@ impl Exchange {
         while let Some(pending) =
             self.answers.find(&reply).and_then(|token| self.answers.remove(token))
         {
+            self.measured(self.outlets.now, &pending, Fate::Unserved);
             if let Some((conn, subject)) = &pending.requester {
                 self.no_responders(*conn, pending.to_account, &pending.to, subject);
                 return;
@@ -400,7 +420,7 @@ impl Exchange {
 
     /// Delivers a message of no publisher here, whatever room there is: what finds none on a lane
     /// waits within a bound of its own, or is dropped and counted.
-    fn publish_here(&mut self, message: &Message<'_>, publisher: Option<u32>) -> Reach {
+    pub(super) fn publish_here(&mut self, message: &Message<'_>, publisher: Option<u32>) -> Reach {
         let set = self.interest.matches(message.account, message.subject);
         let mut head = std::mem::take(&mut self.answer_head);
         head.clear();

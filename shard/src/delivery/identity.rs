@@ -1,5 +1,6 @@
 //! Who makes a request, as the account that answers it is told: the header `Nats-Request-Info`.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,7 +33,24 @@ pub struct Identity<'a> {
     pub server: &'a str,
 }
 
+/// A client as events describe it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Described {
+    /// All that may be told, as JSON.
+    pub json: Vec<u8>,
+    /// How long a round trip to it takes.
+    pub round_trip: Duration,
+}
+
 impl Identity<'_> {
+    /// This client, with all there is or what is always told.
+    #[must_use]
+    pub fn described(&self, detailed: bool) -> Described {
+        let mut json = Vec::new();
+        self.object(detailed, detailed, None, &mut json);
+        Described { json, round_trip: self.round_trip }
+    }
+
     /// Appends the header line: `detailed` with all there is, `with_server` with the server's name,
     /// and with the account `service` that the request came through.
     pub fn line(
@@ -42,12 +60,17 @@ impl Identity<'_> {
         service: Option<&str>,
         out: &mut Vec<u8>,
     ) {
+        out.extend_from_slice(REQUEST_INFO);
+        out.extend_from_slice(b": ");
+        self.object(detailed, with_server, service, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn object(&self, detailed: bool, with_server: bool, service: Option<&str>, out: &mut Vec<u8>) {
         let detail = |text| if detailed { text } else { "" };
         let ConnectOptions { name, lang, version, .. } = self.connect;
         let (start, host) = (time(self.start), self.address.ip().to_string());
-        out.extend_from_slice(REQUEST_INFO);
-        out.extend_from_slice(b": {");
-        let mut object = Object { out, empty: true };
+        let mut object = Object::open(out);
         object.text("start", detail(&start));
         object.text("host", detail(&host));
         object.number("id", if detailed { self.client.get() } else { 0 });
@@ -61,17 +84,52 @@ impl Identity<'_> {
         object.text("server", if with_server { self.server } else { "" });
         object.text("kind", detail("Client"));
         object.text("client_type", detail("nats"));
-        out.extend_from_slice(b"}\r\n");
+        object.close();
     }
 }
 
 /// A JSON object while it is written; what is empty or zero is left out.
-struct Object<'a> {
+pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
 }
 
-impl Object<'_> {
+impl<'a> Object<'a> {
+    pub(super) fn open(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, empty: true }
+    }
+
+    pub(super) fn close(self) {
+        self.out.push(b'}');
+    }
+
+    /// What is JSON already.
+    pub(super) fn json(&mut self, name: &str, value: &[u8]) {
+        if !value.is_empty() {
+            self.name(name);
+            self.out.extend_from_slice(value);
+        }
+    }
+
+    /// A number, be it zero.
+    pub(super) fn always(&mut self, name: &str, value: u64) {
+        self.name(name);
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    pub(super) fn texts<'t>(&mut self, name: &str, values: impl Iterator<Item = Cow<'t, str>>) {
+        self.name(name);
+        self.out.push(b'[');
+        for (place, value) in values.enumerate() {
+            if place > 0 {
+                self.out.push(b',');
+            }
+            self.string(&value);
+        }
+        self.out.push(b']');
+    }
+
     fn name(&mut self, name: &str) {
         if !self.empty {
             self.out.push(b',');
@@ -82,19 +140,21 @@ impl Object<'_> {
         self.out.extend_from_slice(b"\":");
     }
 
-    fn number(&mut self, name: &str, value: u64) {
+    pub(super) fn number(&mut self, name: &str, value: u64) {
         if value > 0 {
+            self.always(name, value);
+        }
+    }
+
+    pub(super) fn text(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
             self.name(name);
-            self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+            self.string(value);
         }
     }
 
     /// As Go writes it, which escapes what could be taken for HTML. No line end is left in it.
-    fn text(&mut self, name: &str, value: &str) {
-        if value.is_empty() {
-            return;
-        }
-        self.name(name);
+    fn string(&mut self, value: &str) {
         let json = serde_json::to_string(value).unwrap_or_default();
         for char in json.chars() {
             match char {
@@ -112,7 +172,7 @@ impl Object<'_> {
 }
 
 /// A point of time, given since 1970, as RFC 3339 has it.
-fn time(since: Duration) -> String {
+pub(super) fn time(since: Duration) -> String {
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     // Years begin in March, so that the day that is not in each of them is the last.
     let days = days + 719_468;

@@ -12,12 +12,14 @@
 //! | nobody at all: 503 to the requester | [`publish`] |
 //! | on the other shard: the same again, with the choice of groups made | [`arrival`] |
 //! | into other accounts, and back with the answer | [`crossing`], [`answers`], [`identity`] |
+//! | how long that took, if somebody wants to know | [`latency`] |
 
 pub mod answers;
 pub mod arrival;
 pub mod crossing;
 pub mod fanout;
 pub mod identity;
+pub mod latency;
 pub mod memo;
 mod message;
 pub mod outlets;

@@ -11,6 +11,7 @@ use ahash::RandomState;
 
 use crate::authorize::Guard;
 use crate::clock::Now;
+use crate::delivery::identity::Described;
 use crate::delivery::{Answers, Outlets};
 use crate::error::CloseReason;
 use crate::event::{Event, What};
@@ -63,8 +64,12 @@ pub struct Exchange {
     pub(crate) expired: Vec<SubId>,
     /// Requests to other accounts that wait for answers.
     pub answers: Answers,
-    /// When they are looked at next.
-    answers_due: Option<Now>,
+    /// When a timer looks at them next; timers that fire before are left-overs.
+    answers_look: Option<Now>,
+    /// Somebody who awaited some of them may have gone.
+    pub(crate) answers_lost: bool,
+    /// Who answers the next answer, if that is measured, and its token.
+    pub(crate) responder: Option<(u64, Described)>,
     /// Time since 1970 when the clock began.
     pub(crate) wall: Duration,
     /// Holds one message in another form while it is delivered.
@@ -108,7 +113,9 @@ impl Exchange {
             trials: Trials::default(),
             expired: Vec::new(),
             answers,
-            answers_due: None,
+            answers_look: None,
+            answers_lost: false,
+            responder: None,
             wall: Duration::ZERO,
             scratch: Vec::new(),
             renamed: Vec::new(),
@@ -225,25 +232,37 @@ impl Exchange {
     /// Sees to it that requests to other accounts do not wait for ever.
     pub(crate) fn arm_answers(&mut self, now: Now) {
         let Some(due) = self.answers.next_due() else { return };
-        if self.answers_due.is_some_and(|known| known <= due) {
-            return;
+        if self.answers_look.is_none_or(|look| due < look) {
+            // Not for each of them: they may be many, and answered soon.
+            self.look_at_answers(due.max(now.after(ANSWERS_LOOK)));
         }
-        // Not for each of them: they may be many, and answered soon.
-        let due = due.max(now.after(ANSWERS_LOOK));
-        if self.answers_due.is_none_or(|known| due < known) {
-            self.timers.arm(due, NOBODY, TimerKind::Answers);
-            self.answers_due = Some(due);
+    }
+
+    /// The same, a moment from now.
+    pub(crate) fn look_for_answers(&mut self, now: Now) {
+        self.look_at_answers(now.after(ANSWERS_LOOK));
+    }
+
+    /// Has a timer look at them then, unless one does before.
+    fn look_at_answers(&mut self, at: Now) {
+        if self.answers_look.is_none_or(|look| at < look) {
+            self.timers.arm(at, NOBODY, TimerKind::Answers);
+            self.answers_look = Some(at);
         }
     }
 
     /// Forgets requests to other accounts that have waited too long.
     pub(crate) fn expire_answers(&mut self, now: Now) {
-        // One that is due sooner has taken the place of this timer.
-        if self.answers_due.is_some_and(|due| now < due) {
+        if self.answers_look.is_none_or(|look| now < look) {
             return;
         }
-        self.answers_due = None;
-        self.answers.expire(now);
+        self.answers_look = None;
+        if std::mem::take(&mut self.answers_lost) {
+            self.abandon_all(now);
+        }
+        while let Some(pending) = self.answers.expire(now) {
+            self.overdue(now, &pending);
+        }
         self.arm_answers(now);
     }
 
@@ -259,7 +278,10 @@ impl Exchange {
         if let Some(delta) = delta {
             self.peers.broadcast(delta);
         }
-        self.subscriptions.remove(id);
+        let removed = self.subscriptions.remove(id);
+        if let Some(subscription) = removed.filter(|_| self.answers.measured() > 0) {
+            self.abandon(self.outlets.now, subscription.account, &subscription.pattern);
+        }
     }
 
     /// A client goes: its figures stay, and whoever watches is told.

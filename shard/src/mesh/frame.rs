@@ -9,6 +9,8 @@
 //! release builds leave the rest of the batch. No batch makes the decoder panic by itself.
 #![deny(clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use crate::delivery::Message;
 use crate::ids::{AccountId, ConnId, ShardId};
 
@@ -63,6 +65,15 @@ pub enum Frame<'a> {
         /// The publisher's connection there.
         conn: ConnId,
     },
+    /// Who sends the answer that follows this: to the shard of whoever asked, which measures it.
+    Responder {
+        /// The subject of that answer.
+        reply: &'a [u8],
+        /// Who it is, as JSON.
+        about: &'a [u8],
+        /// How long a round trip to it takes.
+        round_trip: Duration,
+    },
 }
 
 /// Names of queue groups inside a frame.
@@ -115,6 +126,7 @@ pub(super) const HEAD: usize = HEAD_WORDS * size_of::<u32>();
 const KIND_MESSAGE: u8 = 0;
 const KIND_NO_RESPONDERS: u8 = 1;
 const KIND_STALLED: u8 = 2;
+const KIND_RESPONDER: u8 = 3;
 
 const FLAG_PLAIN: u8 = 1;
 const FLAG_SOLE: u8 = 2;
@@ -261,6 +273,19 @@ pub fn encode(frame: &Frame<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(subject);
             out.extend_from_slice(reply);
         }
+        Frame::Responder { reply, about, round_trip } => {
+            let head = Head {
+                len: len32(HEAD + reply.len() + about.len()),
+                tags: [KIND_RESPONDER, 0, 0, 0],
+                // A time stands where others have a connection.
+                conn: u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX),
+                subject: len32(reply.len()),
+                ..Head::default()
+            };
+            head.append_to(out);
+            out.extend_from_slice(reply);
+            out.extend_from_slice(about);
+        }
         Frame::Stalled { conn } => {
             let head = Head {
                 len: len32(HEAD),
@@ -278,6 +303,7 @@ pub fn encoded_len(frame: &Frame<'_>) -> usize {
     match frame {
         Frame::Message(message) => message.encoded_len(),
         Frame::NoResponders { reply, subject, .. } => HEAD + subject.len() + reply.len(),
+        Frame::Responder { reply, about, .. } => HEAD + reply.len() + about.len(),
         Frame::Stalled { .. } => HEAD,
     }
 }
@@ -362,6 +388,10 @@ pub(super) fn split_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
         }
         KIND_NO_RESPONDERS => Frame::NoResponders { conn, reply: body, subject },
         KIND_STALLED => Frame::Stalled { conn },
+        KIND_RESPONDER => {
+            let round_trip = Duration::from_nanos(head.conn);
+            Frame::Responder { reply: subject, about: body, round_trip }
+        }
         _ => return None,
     };
     Some((frame, rest))

@@ -1,16 +1,19 @@
 //! PUB and HPUB: limits and reserved names, then delivery.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Now;
-use crate::delivery::answers::{Lead, is_answer};
+use crate::delivery::answers::{Lead, is_answer, is_measured};
 use crate::delivery::crossing::Requester;
-use crate::delivery::identity::Identity;
+use crate::delivery::identity::{Described, Identity};
 use crate::delivery::publish::Publisher;
 use crate::delivery::{Message, Reach};
 use crate::engine::Exchange;
 use crate::error::Violation;
 use crate::ids::ShardId;
+use crate::mesh::Frame;
+use crate::options::Options;
 use crate::subject;
 use crate::wire::client::Publish;
 use crate::wire::encode;
@@ -187,6 +190,9 @@ impl ClientSession {
         alone: bool,
     ) -> Reach {
         let mut reach = Reach::default();
+        if lead != Lead::Nowhere && is_measured(message.subject) {
+            self.tell_responder(exchange, message.subject, lead);
+        }
         if let Lead::Here(token) = lead {
             reach = exchange.answer(now, token, message, Some(self.conn.slot()));
         }
@@ -195,23 +201,46 @@ impl ClientSession {
             let round_trip = self.round_trip().unwrap_or_default();
             if crossings.is_stale(round_trip) {
                 let options = Arc::clone(&exchange.options);
-                let identity = Identity {
-                    account: &self.grant.account_name,
-                    user: self.grant.user.as_deref(),
-                    client: self.peer.client,
-                    address: self.peer.address,
-                    connect: &self.connect,
-                    start: exchange.wall + self.start.since(Now::ZERO),
-                    round_trip,
-                    server: &options.info.server_name,
-                };
-                crossings.tell(&options.accounts, &identity);
+                crossings.tell(&options.accounts, &self.identity(exchange.wall, &options));
             }
             let requester = Requester { publisher: self.publisher(), alone };
             reach.merge(exchange.cross(now, &mut crossings, message, &requester));
             self.crossings = crossings;
         }
         reach
+    }
+
+    /// Who this is, for the account that answers it.
+    fn identity<'a>(&'a self, wall: Duration, options: &'a Options) -> Identity<'a> {
+        Identity {
+            account: &self.grant.account_name,
+            user: self.grant.user.as_deref(),
+            client: self.peer.client,
+            address: self.peer.address,
+            connect: &self.connect,
+            start: wall + self.start.since(Now::ZERO),
+            round_trip: self.round_trip().unwrap_or_default(),
+            server: &options.info.server_name,
+        }
+    }
+
+    /// It answers a request that is measured: whoever measures that learns who it is. Nobody does
+    /// of the server itself.
+    #[cold]
+    fn tell_responder(&self, exchange: &mut Exchange, subject: &[u8], lead: Lead) {
+        if self.internal {
+            return;
+        }
+        let described = self.identity(exchange.wall, &exchange.options).described(true);
+        match lead {
+            Lead::Nowhere => {}
+            Lead::Here(token) => exchange.responder = Some((token, described)),
+            Lead::There(shard) => {
+                let Described { json, round_trip } = &described;
+                let (reply, about, round_trip) = (subject, json.as_slice(), *round_trip);
+                exchange.peers.send_on(shard, &Frame::Responder { reply, about, round_trip });
+            }
+        }
     }
 
     fn publisher(&self) -> Publisher<'_> {
