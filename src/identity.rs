@@ -1,7 +1,7 @@
 //! Who this server is: what INFO, the log and monitoring say about it.
 //!
 //! The ID is the public half of a fresh Ed25519 key in nkey text form, as with nats-server, so that
-//! clients and tools which check its shape accept it and the server can later sign with it.
+//! clients and tools which check its shape accept it, and the server signs with it what it asks.
 
 use crate::auth::nkey::{KeyPair, Role};
 use crate::cli::NATS_VERSION;
@@ -31,9 +31,15 @@ impl Identity {
     /// # Errors
     /// Returns the system's error if it has no random numbers to give.
     pub fn new(name: Option<&str>) -> Result<Self, getrandom::Error> {
-        let server_id = KeyPair::generate(Role::Server)?.public();
+        Ok(Self::of(&KeyPair::generate(Role::Server)?, name))
+    }
+
+    /// The identity of the server that signs with this key.
+    #[must_use]
+    pub fn of(key: &KeyPair, name: Option<&str>) -> Self {
+        let server_id = key.public();
         let server_name = name.filter(|name| !name.is_empty()).unwrap_or(&server_id).to_owned();
-        Ok(Self {
+        Self {
             server_id,
             server_name,
             version: NATS_VERSION.to_owned(),
@@ -41,7 +47,7 @@ impl Identity {
             go: "rust".to_owned(),
             host: String::new(),
             port: 0,
-        })
+        }
     }
 }
 

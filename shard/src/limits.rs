@@ -119,6 +119,10 @@ pub const HANDSHAKES_WAITING_MAX: usize = 1024;
 /// their CONNECT said.
 pub const WAITS_MAX: usize = 1024;
 
+/// Clients of one shard about whom a service is asked. A service that hangs has as many as come
+/// within the time that it is given; whoever asks bounds them for each service.
+pub const ASKS_MAX: usize = 4096;
+
 /// Threads that do steps of handshakes: as many as keep a spare core or two busy.
 pub const SHAKERS_MAX: usize = 4;
 

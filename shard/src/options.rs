@@ -10,8 +10,8 @@ use crate::account::{Accounts, Allowance, Places};
 use crate::authorize::Permissions;
 use crate::error::Violation;
 use crate::ids::{AccountId, ClientId};
-use crate::limits::{Limits, TRIALS_MAX, WAITS_MAX};
-use crate::transport::Transports;
+use crate::limits::{ASKS_MAX, Limits, TRIALS_MAX, WAITS_MAX};
+use crate::transport::{Facts, Transports};
 use crate::wire::connect::ConnectOptions;
 use crate::wire::info::Info;
 use crate::wire::secret::Secret;
@@ -90,8 +90,8 @@ pub struct Offer<'a> {
     pub address: SocketAddr,
     /// What it speaks, and over what.
     pub kind: ConnectionKind,
-    /// Its certificate in DER, if it has shown one that was verified.
-    pub certificate: Option<&'a [u8]>,
+    /// What its transport established, if it has one.
+    pub secured: Option<&'a Arc<Facts>>,
     /// What was verified when it was let in, if it is judged again because other rules hold.
     pub proof: Option<&'a Proof>,
     /// Key of the proxy that vouched for it then.
@@ -109,10 +109,16 @@ impl<'a> Offer<'a> {
             client,
             address,
             kind: ConnectionKind::Standard,
-            certificate: None,
+            secured: None,
             proof: None,
             proxy: None,
         }
+    }
+
+    /// Its certificate in DER, if it has shown one that was verified.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&'a [u8]> {
+        self.secured.and_then(|facts| facts.certificate())
     }
 }
 
@@ -216,6 +222,20 @@ impl Verdict {
             Self::Later(job) => Self::Later(job.then(judge)),
         }
     }
+
+    /// The same, where `judge` may find that there is more to find out.
+    #[must_use]
+    pub fn and_then(self, judge: impl FnOnce(Outcome) -> Self + Send + 'static) -> Self {
+        match self {
+            Self::Admitted(grant) => judge(Ok(*grant)),
+            Self::Refused(why) => judge(Err(why)),
+            Self::Later(job) => {
+                let effort = job.effort;
+                let run = |answer: Answer| job.run(|verdict| answer.say(verdict.and_then(judge)));
+                Self::Later(Job { run: Box::new(run), effort })
+            }
+        }
+    }
 }
 
 /// What it takes to find out who a client is. How many clients of a shard are at each is bounded
@@ -228,11 +248,13 @@ pub enum Effort {
     Signature,
     /// Nothing but time: somebody else is asked.
     Wait,
+    /// The same, and how long that may take is for whoever asks, not for the client's session.
+    Ask,
 }
 
 impl Effort {
     /// How many kinds there are.
-    pub(crate) const KINDS: usize = 3;
+    pub(crate) const KINDS: usize = 4;
 
     /// Which of them it is.
     pub(crate) const fn index(self) -> usize {
@@ -245,6 +267,7 @@ impl Effort {
         match self {
             Self::Hash | Self::Signature => TRIALS_MAX,
             Self::Wait => WAITS_MAX,
+            Self::Ask => ASKS_MAX,
         }
     }
 }
@@ -293,6 +316,13 @@ impl Job {
     #[must_use]
     pub fn lightly(self) -> Self {
         Self { effort: Effort::Signature, ..self }
+    }
+
+    /// The same, where whoever will have the answer sees to it that it comes in time: the client's
+    /// time to authenticate runs no more.
+    #[must_use]
+    pub fn patiently(self) -> Self {
+        Self { effort: Effort::Ask, ..self }
     }
 
     /// What it takes.
@@ -403,6 +433,8 @@ pub struct Grant {
     pub account_name: Arc<str>,
     /// Who it is, for logs.
     pub user: Option<Arc<str>>,
+    /// That is its name from now on, whatever it called itself.
+    pub renamed: bool,
     /// Key of the trusted proxy through which it came.
     pub proxy: Option<Arc<str>>,
     /// What it proved, if that need not be proved again.
@@ -425,6 +457,7 @@ impl Default for Grant {
             account: AccountId::GLOBAL,
             account_name: "$G".into(),
             user: None,
+            renamed: false,
             proxy: None,
             proof: None,
             permissions: None,

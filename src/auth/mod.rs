@@ -12,8 +12,11 @@
 //! | [`operator`], [`jwt`] | operator mode: users whose claims were signed |
 //! | [`kinds`] | which kinds of connections a user may use |
 //! | [`proxies`] | who vouches for a client that comes through a proxy |
+//! | [`callout`] | a service that decides instead |
+//! | [`xkey`] | keys that encrypt |
 
 mod accounts;
+pub mod callout;
 pub mod jwt;
 mod kinds;
 mod mapped;
@@ -22,6 +25,7 @@ pub mod operator;
 pub mod password;
 mod proxies;
 mod users;
+pub mod xkey;
 
 use std::sync::Arc;
 
@@ -31,11 +35,13 @@ use ringbus_shard::options::{Authenticator, Grant, Nonce, Offer, Refusal, Verdic
 use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
+use self::callout::{Caller, Callout, Desk, Terms};
 use self::mapped::Mapped;
 use self::nkey::PublicKey;
 use self::operator::{Facts, Operators};
 use self::password::{Password, same};
-use self::users::{Directory, Entrance, judge_password};
+use self::proxies::Voucher;
+use self::users::{Directory, Entrance, Named, judge_password};
 
 pub use self::accounts::{Account, Accounts, GLOBAL, SYSTEM};
 pub use self::kinds::Kinds;
@@ -51,6 +57,8 @@ pub struct Auth {
     /// Users are known by their certificates.
     mapped: Option<Mapped>,
     proxies: Arc<Proxies>,
+    /// A service has the last word.
+    callout: Option<Arc<Callout>>,
     accounts: Vec<Account>,
     system: Arc<str>,
 }
@@ -145,6 +153,7 @@ impl<'a> Users<'a> {
             demand,
             mapped: None,
             proxies: Arc::default(),
+            callout: None,
             system: Arc::clone(self.accounts.system()),
             accounts: self.in_force,
         }
@@ -159,6 +168,7 @@ impl<'a> Users<'a> {
             demand,
             mapped: None,
             proxies: Arc::default(),
+            callout: None,
             system: Arc::clone(self.accounts.system()),
             accounts: self.in_force,
         }
@@ -184,6 +194,7 @@ impl<'a> Users<'a> {
             demand,
             mapped: None,
             proxies: Arc::default(),
+            callout: None,
             system: Arc::clone(self.accounts.system()),
             accounts: self.in_force,
         }
@@ -201,8 +212,14 @@ impl Auth {
     pub fn by_claims(operators: Arc<Operators>, accounts: &Accounts) -> Self {
         let system = Arc::clone(accounts.system());
         let in_force = [GLOBAL, &*system].map(|name| accounts.enter(name)).into();
-        let (demand, proxies) = (Demand::Claims(operators), Arc::default());
-        Self { demand, mapped: None, proxies, accounts: in_force, system }
+        Self {
+            demand: Demand::Claims(operators),
+            mapped: None,
+            proxies: Arc::default(),
+            callout: None,
+            accounts: in_force,
+            system,
+        }
     }
 
     /// Whoever judges by claims, if that is how it is done.
@@ -256,10 +273,44 @@ impl Auth {
         self
     }
 
-    /// What it is by what it offers, whoever vouches for it.
-    fn judge_client(&self, offer: &Offer<'_>) -> Verdict {
-        let connect = offer.connect;
+    /// The same, but a service has the last word.
+    #[must_use]
+    pub fn with_callout(mut self, terms: Terms, desk: Desk) -> Self {
+        let callout = Callout::new(terms, &self.accounts, desk);
+        callout.complain(|user| match &self.demand {
+            Demand::Users(users, _) => users.contains(user),
+            Demand::User(name, _) => name == user,
+            Demand::Open | Demand::Token(_) | Demand::Claims(_) => false,
+        });
+        self.callout = Some(Arc::new(callout));
+        self
+    }
+
+    /// What it is by what it offers, and by its certificate where that counts; `vouched` if it
+    /// comes through a proxy.
+    fn judge_client(&self, offer: &Offer<'_>, vouched: bool) -> Verdict {
         match &self.demand {
+            // A key counts before a certificate, where anybody has one.
+            Demand::Users(users, _)
+                if let Some(mapped) = &self.mapped
+                    && (offer.connect.nkey.is_empty() || !users.has_keys()) =>
+            {
+                let known = |name: &str| users.has_named(name);
+                let Some(user) = mapped.user(known, offer.certificate()) else {
+                    return self.have_the_last_word(REFUSED, offer, None, vouched);
+                };
+                // A user who has a password needs it all the same.
+                let connect = ConnectOptions { user, ..offer.connect.clone() };
+                self.judge_words(&Offer { connect: &connect, ..*offer }, vouched)
+            }
+            _ => self.judge_words(offer, vouched),
+        }
+    }
+
+    /// What it is by what it offers.
+    fn judge_words(&self, offer: &Offer<'_>, vouched: bool) -> Verdict {
+        let connect = offer.connect;
+        let said = match &self.demand {
             Demand::Open => Verdict::of(Some(Grant::default())),
             // Nothing can be learned from how long a refusal takes that names nobody.
             Demand::Token(_) if connect.auth_token.is_empty() => REFUSED,
@@ -277,26 +328,39 @@ impl Auth {
             }
             // They are judged together with who vouches for them.
             Demand::Claims(_) => REFUSED,
-            Demand::Users(users, entrance) => match &self.mapped {
-                // A key counts before a certificate, where anybody has one.
-                Some(mapped) if offer.connect.nkey.is_empty() || !users.has_keys() => {
-                    let known = |name: &str| users.has_named(name);
-                    let Some(user) = mapped.user(known, offer.certificate) else {
-                        return REFUSED;
-                    };
-                    // A user who has a password needs it all the same.
-                    let connect = ConnectOptions { user, ..offer.connect.clone() };
-                    users.judge(entrance, &Offer { connect: &connect, ..*offer })
-                }
-                _ => users.judge(entrance, offer),
-            },
+            Demand::Users(users, entrance) => users.judge(entrance, offer),
+        };
+        let named = match &self.demand {
+            _ if self.callout.is_none() => None,
+            Demand::Users(users, entrance) => users.named_by(entrance, connect),
+            Demand::User(user, _) if *user == connect.user => Some(Named::known(user)),
+            _ => None,
+        };
+        self.have_the_last_word(said, offer, named, vouched)
+    }
+
+    fn have_the_last_word(
+        &self,
+        said: Verdict,
+        offer: &Offer<'_>,
+        named: Option<Named>,
+        vouched: bool,
+    ) -> Verdict {
+        let Some(callout) = &self.callout else { return said };
+        let (found, presented) =
+            named.map_or((None, None), |Named { user, presented }| (Some(user), presented));
+        if !vouched && found.as_deref().is_some_and(|user| self.proxies.binds(user)) {
+            // No service can help one that has to come through a proxy.
+            return said;
         }
+        callout.judge(said, Caller::new(offer, found, presented, vouched))
     }
 }
 
 impl Authenticator for Auth {
     fn required(&self) -> bool {
-        !matches!(self.demand, Demand::Open)
+        // Where nobody has to say who it is, a service still has to be asked.
+        self.callout.is_some() || !matches!(self.demand, Demand::Open)
     }
 
     fn invites(&self) -> bool {
@@ -324,7 +388,8 @@ impl Authenticator for Auth {
                 Err(why) => Verdict::Refused(why),
             });
         }
-        self.proxies.judge(voucher, offer, self.judge_client(offer))
+        let vouched = !matches!(voucher, Voucher::Nobody);
+        self.proxies.judge(voucher, offer, self.judge_client(offer, vouched))
     }
 
     fn knows(&self, user: &str) -> bool {

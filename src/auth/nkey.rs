@@ -149,21 +149,8 @@ impl KeyPair {
     /// Reads the text form of a seed, `S…`.
     #[must_use]
     pub fn from_seed(text: &str) -> Option<Self> {
-        // 36 bytes in base 32.
-        if text.len() != 58 {
-            return None;
-        }
-        let raw = Zeroizing::new(BASE32_NOPAD.decode(text.as_bytes()).ok()?);
-        let (bytes, sum) = raw.split_last_chunk::<2>()?;
-        if crc16(bytes).to_le_bytes() != *sum {
-            return None;
-        }
-        let (&[first, second], seed) = bytes.split_first_chunk::<2>()?;
-        if first & 0xf8 != SEED {
-            return None;
-        }
-        let role = Role::of((first & 7) << 5 | (second & 0xf8) >> 3)?;
-        Some(Self::new(role, seed.try_into().ok()?))
+        let (role, seed) = seed(text)?;
+        Some(Self::new(role, &seed))
     }
 
     /// The text form of the half that everybody may know.
@@ -183,6 +170,25 @@ impl KeyPair {
     pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         self.key.sign(message).to_bytes()
     }
+}
+
+/// Reads the text form of a seed, `S…`: whose it is, and what it says.
+pub(super) fn seed(text: &str) -> Option<(Role, Zeroizing<[u8; 32]>)> {
+    // 36 bytes in base 32.
+    if text.len() != 58 {
+        return None;
+    }
+    let raw = Zeroizing::new(BASE32_NOPAD.decode(text.as_bytes()).ok()?);
+    let (bytes, sum) = raw.split_last_chunk::<2>()?;
+    if crc16(bytes).to_le_bytes() != *sum {
+        return None;
+    }
+    let (&[first, second], seed) = bytes.split_first_chunk::<2>()?;
+    if first & 0xf8 != SEED {
+        return None;
+    }
+    let role = Role::of((first & 7) << 5 | (second & 0xf8) >> 3)?;
+    Some((role, Zeroizing::new(seed.try_into().ok()?)))
 }
 
 /// Reads a signature: in base 64 for URLs without padding, or in the usual one with it.

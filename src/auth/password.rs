@@ -36,6 +36,15 @@ pub enum Password {
 }
 
 impl Password {
+    /// What somebody would say who has it, as far as that is known: of a hash it is not.
+    #[must_use]
+    pub fn presented(&self) -> Secret {
+        match self {
+            Self::Plain(plain) => plain.clone(),
+            Self::Hashed(_) | Self::Broken => Secret::default(),
+        }
+    }
+
     /// What the configuration says: a text that looks like a hash is never a plain password.
     #[must_use]
     pub fn new(secret: &Secret) -> Self {

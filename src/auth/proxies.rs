@@ -138,7 +138,8 @@ impl Proxies {
         })
     }
 
-    fn binds(&self, user: &str) -> bool {
+    /// Whether a user has to come through a proxy.
+    pub(super) fn binds(&self, user: &str) -> bool {
         self.all_bound || self.bound.contains(user)
     }
 }

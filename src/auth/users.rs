@@ -9,6 +9,7 @@ use ringbus_shard::wire::connect::ConnectOptions;
 use ringbus_shard::wire::secret::Secret;
 
 use super::REFUSED;
+use super::callout::Presented;
 use super::kinds::Kinds;
 use super::nkey::{self, PublicKey, Role};
 use super::password::{self, Password, same};
@@ -42,7 +43,38 @@ pub(super) enum Entrance {
     Guest(Grant),
 }
 
+/// A user that a client named, or becomes without naming anybody; be the password right or wrong.
+pub(super) struct Named {
+    pub(super) user: String,
+    /// What it is taken to have offered, if it offered nothing.
+    pub(super) presented: Option<Presented>,
+}
+
+impl Named {
+    pub(super) fn known(user: &str) -> Self {
+        Self { user: user.to_owned(), presented: None }
+    }
+}
+
 impl Directory {
+    /// The user that a client means, if there is one.
+    pub(super) fn named_by(&self, entrance: &Entrance, connect: &ConnectOptions) -> Option<Named> {
+        if self.offers_nothing(connect) {
+            let Entrance::User(name) = entrance else { return None };
+            let presented = match self.named.get(name) {
+                _ if self.keyed.contains_key(name) => Presented::Keyed(name.clone()),
+                Some(known) => Presented::Named(name.clone(), known.credential.presented()),
+                None => return None,
+            };
+            return Some(Named { user: name.clone(), presented: Some(presented) });
+        }
+        let exists = match self.has_keys() && !connect.nkey.is_empty() {
+            true => self.keyed.contains_key(&connect.nkey).then_some(&connect.nkey),
+            false => self.named.contains_key(&connect.user).then_some(&connect.user),
+        };
+        exists.map(|user| Named::known(user))
+    }
+
     pub(super) fn add_named(&mut self, name: &str, password: &Secret, kinds: Kinds, grant: Grant) {
         let credential = Password::new(password);
         self.dearest = self.dearest.max(credential.cost());

@@ -20,9 +20,10 @@ use ringbus_shard::options::Authenticator as _;
 use tracing::{error, info, warn};
 
 use crate::addresses;
+use crate::auth::callout::Desk;
 use crate::auth::{Accounts, Auth, operator};
 use crate::cli::{self, Flags, Invocation, NATS_VERSION, Program};
-use crate::config::{self, FileUsed, Loaded, Logging, Settings};
+use crate::config::{self, FileUsed, Loaded, Settings};
 use crate::data_plane::{DataPlane, Running, StartOptions, Terms};
 use crate::doctor::{self, Finding, Host, Verdict};
 use crate::fence::{self, Raised, Writable};
@@ -32,7 +33,7 @@ use crate::inherit;
 use crate::listen::{self, Endpoint};
 use crate::monitor::answers::Endpoints;
 use crate::monitor::{self, Facts, SharedFacts};
-use crate::observe::log::{FATAL, Log, LogOptions};
+use crate::observe::log::{FATAL, Log};
 use crate::service::Service;
 use crate::signal::{Request, Signals, Trapped};
 use crate::system::{self, Noted, Reload, System};
@@ -151,8 +152,18 @@ fn serve(program: &Program, plan: Plan, plane: &dyn DataPlane) -> Result<ExitCod
     let host = Host::read(plan.shards);
     let accounts = Accounts::new(&plan.settings.auth.system_account);
     let service = Service::from_env();
-    let server =
-        Server { program, plan, host, log: &log, plane, fence, service, accounts, inherited };
+    let server = Server {
+        program,
+        plan,
+        host,
+        log: &log,
+        plane,
+        fence,
+        service,
+        accounts,
+        desk: Desk::default(),
+        inherited,
+    };
     let ended = server.live(&mut |rest| signals.wait(rest));
     if let Err(why) = &ended {
         error!(target: FATAL, "{why}");
@@ -172,18 +183,7 @@ fn writable(settings: &Settings) -> Writable {
 }
 
 fn open_log(program: &Program, settings: &Settings) -> Result<Log, String> {
-    Log::start(&log_options(program, &settings.log))
-}
-
-fn log_options(program: &Program, log: &Logging) -> LogOptions {
-    LogOptions {
-        destination: log.destination(),
-        format: log.format,
-        time: *log.time,
-        utc: *log.utc,
-        verbosity: log.verbosity(),
-        program: program.name().to_owned(),
-    }
+    Log::start(&reload::log_options(program, &settings.log))
 }
 
 /// All that a server is made from.
@@ -197,6 +197,8 @@ struct Server<'a> {
     service: Service,
     /// Numbers of accounts.
     accounts: Accounts,
+    /// Where judges have others asked.
+    desk: Desk,
     /// Where clients connect, if the service manager says so. Until the start.
     inherited: Option<TcpListener>,
 }
@@ -279,7 +281,8 @@ impl Server<'_> {
     }
 
     fn start(&mut self) -> Result<Live, String> {
-        let auth = Arc::new(operators::auth(&self.plan.settings, &mut self.accounts, None)?);
+        let auth =
+            Arc::new(operators::auth(&self.plan.settings, &mut self.accounts, &self.desk, None)?);
         let inherited = self.inherited.take();
         let shared = inherited.is_some();
         let settings = &self.plan.settings;
@@ -287,8 +290,8 @@ impl Server<'_> {
         if let Some(refusal) = doctor::refusal(&findings) {
             return Err(refusal);
         }
-        let mut identity = Identity::new(settings.names.server_name.as_deref())
-            .map_err(|error| format!("cannot make a server ID: {error}"))?;
+        let keys = callout::keys()?;
+        let mut identity = Identity::of(&keys.0, settings.names.server_name.as_deref());
         let cores = self.host.cores.place(self.host.shards);
         banner(self.program, &identity, &cores);
         self.warn(&findings);
@@ -325,6 +328,7 @@ impl Server<'_> {
         let current = operator::Current::of(&auth);
         operators::watch(&auth, &facts, running.control());
         let (system, reload) = speak(&*running, &auth, endpoints, noted, current.clone())?;
+        self.ask_through(running.control(), keys, &identity);
         let ports_file = self.write_ports(local, watched);
         Ok(Live {
             running,
@@ -580,6 +584,7 @@ fn banner(program: &Program, identity: &Identity, cores: &[usize]) {
     info!("  Shards:   {} (cores {})", cores.len(), list.join(", "));
 }
 
+mod callout;
 mod lame_duck;
 mod operators;
 mod reload;

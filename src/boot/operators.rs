@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use ringbus_shard::io::Control;
 use tracing::{error, info, warn};
 
+use crate::auth::callout::Desk;
 use crate::auth::jwt::AccountClaims;
 use crate::auth::jwt::claims::now;
 use crate::auth::operator::resolver::{Directory, Mode, Resolver, directory};
@@ -26,11 +27,12 @@ use crate::monitor::SharedFacts;
 pub(super) fn auth(
     settings: &Settings,
     accounts: &mut Accounts,
+    desk: &Desk,
     old: Option<&Operators>,
 ) -> Result<Auth, String> {
     let config = &settings.operators;
     if !config.are_in_force() {
-        let auth = settings.auth.auth(accounts);
+        let auth = settings.auth.auth(accounts, desk);
         return Ok(if settings.tls.maps() { auth.by_certificate() } else { auth });
     }
     let resolver = resolver(config)?;

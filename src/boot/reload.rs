@@ -13,14 +13,14 @@ use ringbus_shard::limits::Limits;
 use ringbus_shard::transport::First;
 use tracing::{error, info, warn};
 
-use super::{Live, Server, advertised, log_options, operators};
+use super::{Live, Server, advertised, operators};
 use crate::auth::nkey::PublicKey;
-use crate::cli::Verbosity;
+use crate::cli::{Program, Verbosity};
 use crate::config::{self, Credentials, Loaded, Logging, ReloadStep, Settings, Tls};
 use crate::files;
 use crate::listen;
 use crate::monitor::{Facts, round_trip};
-use crate::observe::log;
+use crate::observe::log::{self, LogOptions};
 
 impl Server<'_> {
     /// Reads the file again and does what follows from it; else says why not, and nothing changes.
@@ -51,7 +51,7 @@ impl Server<'_> {
         let sink = sink.transpose()?;
         let judge = steps.iter().any(|step| matches!(step, ReloadStep::Auth));
         let was = live.auth.operators().map(Arc::clone);
-        let auth = || operators::auth(&new, &mut self.accounts, was.as_deref());
+        let auth = || operators::auth(&new, &mut self.accounts, &self.desk, was.as_deref());
         let judge = judge.then(auth).transpose()?;
 
         for warning in problems.warnings.iter().chain(&problems.notes) {
@@ -71,6 +71,7 @@ impl Server<'_> {
             // Before anybody is let in by them: whatever changes from now on is told.
             operators::watch(&live.auth, &live.facts, live.running.control());
         }
+        self.desk.update(self.introduced(&live.identity), *self.plan.settings.auth.timeout);
         for step in &steps {
             self.take(step, live);
         }
@@ -152,6 +153,18 @@ impl Server<'_> {
             // It goes on with the new settings as soon as it goes on at all.
             Err(stuck) => error!("Reload: {stuck}"),
         }
+    }
+}
+
+/// What the log is to be.
+pub(super) fn log_options(program: &Program, log: &Logging) -> LogOptions {
+    LogOptions {
+        destination: log.destination(),
+        format: log.format,
+        time: *log.time,
+        utc: *log.utc,
+        verbosity: log.verbosity(),
+        program: program.name().to_owned(),
     }
 }
 

@@ -64,6 +64,7 @@ impl Rehearsal {
             fence: self.fence.clone(),
             service: Service::from_env(),
             accounts: Accounts::new(auth::SYSTEM),
+            desk: Desk::default(),
             inherited: None,
         };
         let outcome = tracing::subscriber::with_default(log.clone(), || {
@@ -313,6 +314,7 @@ fn a_host_that_lacks_something_is_refused_before_anything_is_touched() {
         fence: None,
         service: Service::from_env(),
         accounts: Accounts::new(auth::SYSTEM),
+        desk: Desk::default(),
         inherited: None,
     };
     let why = server.live(&mut |_| Some(TERMINATED)).unwrap_err();

@@ -12,8 +12,8 @@ use ringbus_shard::subject::mapping::Mappings;
 use ringbus_shard::wire::secret::Secret;
 
 use super::accounts::{self, Account, Others};
+use super::callout;
 use super::dump::Dump;
-use super::later;
 use super::listen::non_empty;
 use super::mappings;
 use super::operators::Operators;
@@ -25,6 +25,7 @@ use super::setting::{Origin, Setting};
 use super::sharing;
 use super::units;
 use super::value::Value;
+use crate::auth::callout::{Desk, Terms};
 use crate::auth::nkey::{PublicKey, Role};
 use crate::auth::password::is_bcrypt;
 use crate::auth::{self, Accounts, Auth, GLOBAL, Kinds, Proxies};
@@ -48,6 +49,8 @@ pub struct Credentials {
     pub default_permissions: Setting<Option<Rules>>,
     /// How long a client may take.
     pub timeout: Setting<Duration>,
+    /// A service that decides instead.
+    pub callout: Setting<Option<Terms>>,
     /// The other accounts, with their users.
     pub accounts: Setting<Vec<Account>>,
     /// What becomes of the subjects that clients of the global account publish to.
@@ -91,6 +94,7 @@ struct Block {
     default_permissions: Option<Found<Rules>>,
     timeout: Option<Found<Duration>>,
     proxy_required: Option<Found<bool>>,
+    callout: Option<Found<Terms>>,
 }
 
 impl Credentials {
@@ -126,6 +130,7 @@ impl Credentials {
             timeout: Setting::new(Duration::ZERO)
                 .or_file(block.timeout)
                 .map(|timeout| if timeout.is_zero() { usual } else { timeout }),
+            callout: Setting::new(None).or_file(block.callout.map(|found| found.map(Some))),
             accounts: Setting::new(Vec::new()).or_file(accounts),
             mappings: Setting::new(Mappings::default()).or_file(mappings::read(reader)),
             system_account: Setting::new(String::new())
@@ -146,6 +151,9 @@ impl Credentials {
         } else {
             credentials.check_names(reader.report());
         }
+        if let Some(terms) = &*credentials.callout {
+            callout::check(terms, &credentials.accounts, reader.report());
+        }
         credentials
     }
 
@@ -157,6 +165,10 @@ impl Credentials {
         }
         if self.all_users().next().is_some() {
             report.error(at, "operators do not allow users to be configured directly");
+        }
+        if let Origin::File(at) = self.callout.origin() {
+            let text = "operators do not allow authorization callouts to be configured directly";
+            report.error(at, text);
         }
         if let (Some(name), Origin::File(at)) =
             (self.no_auth_user.as_deref(), self.no_auth_user.origin())
@@ -217,8 +229,12 @@ impl Credentials {
     /// The judge of connections that follows from them: users win over a token, a token over a
     /// single user. New accounts get their numbers from `accounts`.
     #[must_use]
-    pub fn auth(&self, accounts: &mut Accounts) -> Auth {
-        self.without_proxies(accounts).behind(self.behind())
+    pub fn auth(&self, accounts: &mut Accounts, desk: &Desk) -> Auth {
+        let auth = self.usual(accounts).behind(self.behind());
+        match &*self.callout {
+            Some(terms) => auth.with_callout(terms.clone(), desk.clone()),
+            None => auth,
+        }
     }
 
     /// Who vouches for clients, and for which of them somebody has to.
@@ -234,7 +250,8 @@ impl Credentials {
         }
     }
 
-    fn without_proxies(&self, accounts: &mut Accounts) -> Auth {
+    /// The judge that there would be without proxies and services.
+    fn usual(&self, accounts: &mut Accounts) -> Auth {
         let mut users = auth::Users::new(accounts);
         for account in self.accounts.iter() {
             users.account(&account.name);
@@ -279,6 +296,7 @@ impl Credentials {
             && *self.proxy_required == *new.proxy_required
             && *self.proxies == *new.proxies
             && *self.no_auth_user == *new.no_auth_user
+            && *self.callout == *new.callout
             && self.has_guests() == new.has_guests()
     }
 
@@ -322,6 +340,8 @@ impl Credentials {
         dump.duration("authorization.timeout", timeout);
         dump.plain("authorization.proxy_required", &self.proxy_required);
         dump.line("proxies", proxies::shown(&self.proxies), self.proxies.origin());
+        let shown = self.callout.as_ref().map_or_else(|| "{}".to_owned(), callout::shown);
+        dump.line("authorization.auth_callout", shown, self.callout.origin());
         dump.line("accounts", accounts::shown(accounts), accounts.origin());
         dump.line("mappings", mappings::shown(mappings), mappings.origin());
         dump.text("system_account", &self.system_account);
@@ -341,8 +361,8 @@ impl Block {
                 .map(|found| found.map(|given| given.0)),
             timeout: reader.optional::<Timeout>(&["timeout"]).map(|found| found.map(|it| it.0)),
             proxy_required: reader.optional(&["proxy_required"]),
+            callout: reader.optional(&["auth_callout", "auth_hook"]),
         };
-        later::refuse(&mut reader, later::AUTHORIZATION);
         let report = reader.report();
         let (has_user, has_token) = (block.has_user(), block.has_token());
         let has_password = block.password.as_ref().is_some_and(|it| !it.value.is_empty());

@@ -105,10 +105,6 @@ pub(super) const IN_TLS: &[Feature] = &[
 
 const CERT_STORE: &str = "a certificate store of Windows";
 
-/// Keys of the `authorization` block.
-pub(super) const AUTHORIZATION: &[Feature] =
-    &[feature(&["auth_callout", "auth_hook"], "auth callout", Shape::Map(nested::CALLOUT), never)];
-
 /// Keys of an account.
 pub(super) const ACCOUNT: &[Feature] = &[
     feature(&["nkey"], "an nkey", ANY, is_empty),

@@ -19,6 +19,7 @@
 mod account_limits;
 mod accounts;
 mod auth;
+mod callout;
 mod check;
 mod digest;
 mod dump;

@@ -42,7 +42,7 @@ const USERS: Keys = &[
     (&["proxy_required"], ANY),
 ];
 
-pub(super) const CALLOUT: Keys = &[
+const CALLOUT: Keys = &[
     (&["issuer"], ANY),
     (&["account", "acc"], ANY),
     (&["auth_users", "users"], ANY),

@@ -84,6 +84,30 @@ impl Line {
         self.waiting.extend_from_slice(b"\r\n");
     }
 
+    /// Publishes with a reply subject, and a header if there is one.
+    pub(super) fn request(
+        &mut self,
+        subject: &str,
+        reply: &str,
+        header: Option<(&str, &str)>,
+        payload: &[u8],
+    ) {
+        if !is_subject(subject.as_bytes()) || !is_subject(reply.as_bytes()) {
+            return;
+        }
+        // Writing to memory cannot fail.
+        let _ = match header {
+            None => write!(self.waiting, "PUB {subject} {reply} {}\r\n", payload.len()),
+            Some((key, value)) => {
+                let block = format!("NATS/1.0\r\n{key}: {value}\r\n\r\n");
+                let (head, total) = (block.len(), block.len() + payload.len());
+                write!(self.waiting, "HPUB {subject} {reply} {head} {total}\r\n{block}")
+            }
+        };
+        self.waiting.extend_from_slice(payload);
+        self.waiting.extend_from_slice(b"\r\n");
+    }
+
     /// Ends the conversation, for the one who listens too.
     pub(super) fn close(&mut self) {
         self.waiting.clear();

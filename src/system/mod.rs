@@ -7,6 +7,7 @@
 //! | [`line`] | the client protocol over a pair of sockets |
 //! | [`requests`] | from a request to its answer |
 //! | [`claims`] | claims about accounts |
+//! | [`callout`] | questions to services that decide who may connect |
 //! | [`options`] | what a request asks for, and of which servers |
 //! | [`messages`] | the JSON of events and answers |
 //! | [`packing`] | answers in fewer bytes |
@@ -16,6 +17,7 @@
 //! through the door that monitoring uses. In the system account the server subscribes like any
 //! client; what clients of other accounts may ask arrives as a note, and is answered in theirs.
 
+pub(crate) mod callout;
 mod claims;
 mod line;
 mod messages;

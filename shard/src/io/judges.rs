@@ -49,7 +49,7 @@ impl Judges {
             let (inspector, trials) = (inspector.clone(), trials.clone());
             spawn(format!("judge-{number}"), NICENESS, cores, move || work(&inspector, &trials))?;
         }
-        let (light, trials) = bounded(room(&[Effort::Signature, Effort::Wait]));
+        let (light, trials) = bounded(room(&[Effort::Signature, Effort::Wait, Effort::Ask]));
         for number in 0..LIGHT_COUNT {
             let (inspector, trials) = (inspector.clone(), trials.clone());
             let name = format!("light-judge-{number}");
@@ -63,7 +63,7 @@ impl Judges {
     pub(super) fn find_out(&self, shard: ShardId, trial: Trial) -> bool {
         let queue = match trial.id.effort {
             Effort::Hash => &self.queue,
-            Effort::Signature | Effort::Wait => &self.light,
+            Effort::Signature | Effort::Wait | Effort::Ask => &self.light,
         };
         queue.try_send((shard, trial)).is_ok()
     }

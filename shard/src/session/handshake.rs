@@ -285,6 +285,7 @@ impl ClientSession {
         }
         let ConnectOptions { nkey, user, auth_token, .. } = &*self.connect;
         let claimed = match (nkey, user, &self.grant.user) {
+            (_, _, Some(user)) if self.grant.renamed => Some(format!("user:{user}")),
             (key, _, _) if !key.is_empty() => Some(format!("nkey:{key}")),
             (_, user, _) if !user.is_empty() => Some(format!("user:{user}")),
             (_, _, Some(user)) => Some(format!("user:{user}")),
@@ -379,7 +380,7 @@ impl ClientSession {
 
     /// Time is up for a client that had to say who it is.
     pub fn on_authentication_timer(&mut self, exchange: &mut Exchange) -> Flow {
-        if self.phase == Phase::Greeted {
+        if self.phase == Phase::Greeted && !self.judgement.is_asked_for() {
             return self.violated(exchange, Violation::AuthTimeout);
         }
         Flow::Next

@@ -6,8 +6,8 @@
 //! that was sent later is carried out before, however long it takes.
 //!
 //! Bounds: one trial per session, and for each kind of effort as many per shard as it says
-//! ([`Effort::most`]). The time to authenticate runs on while a client waits, and one that has gone
-//! costs no more than its place in the queue.
+//! ([`Effort::most`]). The time to authenticate runs on while a client waits, unless somebody is
+//! asked who has a time of his own; one that has gone costs no more than its place in the queue.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -38,12 +38,17 @@ enum State {
     #[default]
     None,
     /// The verdict will come. Whoever finds nobody left to hold this need not look for it.
-    Awaited(#[expect(dead_code, reason = "only whether it is there counts")] Arc<()>),
+    Awaited(#[expect(dead_code, reason = "only whether it is there counts")] Arc<()>, Effort),
     /// It is there, and somebody has to act on it.
     Reached(Judged),
 }
 
 impl Judgement {
+    /// Whether somebody else sees to it that the verdict comes in time.
+    pub(super) fn is_asked_for(&self) -> bool {
+        matches!(self.state, State::Awaited(_, Effort::Ask))
+    }
+
     /// Whether an operation is carried out again because of it.
     pub(super) fn is_reached(&self) -> bool {
         matches!(self.state, State::Reached(_))
@@ -134,7 +139,7 @@ impl ClientSession {
     pub(super) fn judge(&mut self, exchange: &mut Exchange) -> Result<Judged, Halt> {
         match std::mem::take(&mut self.judgement.state) {
             State::Reached(judged) => return Ok(judged.and_then(still_holds)),
-            awaited @ State::Awaited(_) => {
+            awaited @ State::Awaited(..) => {
                 self.judgement.state = awaited;
                 return Err(Halt::Judged);
             }
@@ -146,7 +151,7 @@ impl ClientSession {
             client: self.peer.client,
             address: self.peer.address,
             kind: ConnectionKind::Standard,
-            certificate: self.secured.as_ref().and_then(|facts| facts.certificate()),
+            secured: self.secured.as_ref(),
             proof: self.grant.proof.as_ref().filter(|_| self.judgement.again),
             proxy: self.grant.proxy.as_ref().filter(|_| self.judgement.again),
         };
@@ -165,7 +170,7 @@ impl ClientSession {
         }
         let awaited = Arc::new(());
         let alive = Arc::downgrade(&awaited);
-        self.judgement.state = State::Awaited(awaited);
+        self.judgement.state = State::Awaited(awaited, effort);
         self.judgement.number = self.judgement.number.wrapping_add(1);
         let id = TrialId { conn: self.conn, number: self.judgement.number, effort };
         exchange.trials.queue.push_back(Trial { id, job, alive });
@@ -181,7 +186,7 @@ impl ClientSession {
         verdict: Verdict,
     ) -> Flow {
         let Judgement { state, number, .. } = &mut self.judgement;
-        if trial.number != *number || !matches!(state, State::Awaited(_)) {
+        if trial.number != *number || !matches!(state, State::Awaited(..)) {
             return Flow::Next;
         }
         *state = match verdict {

@@ -37,6 +37,13 @@ impl Issues {
         !self.errors.is_empty()
     }
 
+    /// The first that was found, if anything was.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        let errors = self.errors.first().map(String::as_str);
+        errors.or_else(|| self.times.first().copied())
+    }
+
     /// What blocks at any time.
     #[must_use]
     pub fn errors(&self) -> &[String] {

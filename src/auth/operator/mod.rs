@@ -34,6 +34,7 @@ use super::jwt::claims::now;
 
 pub use self::login::{Facts, Refusal};
 pub use self::registry::{Change, Known, Registry, Rules, Unfit};
+pub(super) use self::standing::compile as permissions;
 
 use self::login::Admission;
 

@@ -422,6 +422,9 @@ fn warn_of_limits(known: &Known) {
     if !body.mappings.is_empty() {
         missing.push("mappings");
     }
+    if body.authorization.is_enabled() {
+        missing.push("auth callout");
+    }
     if body.trace.is_some() {
         missing.push("tracing of messages");
     }

@@ -68,6 +68,7 @@ impl Claimed {
             places: bound(account.connections)
                 .and_then(|most| self.registry.places(known.account.id, most)),
             standing: Some(self),
+            renamed: false,
         })
     }
 
@@ -131,7 +132,9 @@ fn allowance(subs: i64, payload: i64) -> Allowance {
 }
 
 /// Permissions of claims as they are enforced; nothing if everything is allowed.
-fn compile(from: &limits::Permissions) -> Result<Option<Arc<Permissions>>, String> {
+pub(in crate::auth) fn compile(
+    from: &limits::Permissions,
+) -> Result<Option<Arc<Permissions>>, String> {
     if *from == limits::Permissions::default() {
         return Ok(None);
     }

@@ -10,6 +10,7 @@ use ringbus_shard::wire::secret::Secret;
 
 use super::*;
 use crate::auth::Accounts;
+use crate::auth::callout::Desk;
 use crate::cli::{self, Invocation, Program};
 use crate::observe::log::Destination;
 
@@ -131,7 +132,7 @@ fn limits_reach_the_shards() {
 fn credentials_of_file_and_flags_are_weighed() {
     let admits = |config, argv, user: &str, pass: &str, token: &str| {
         let mut accounts = Accounts::new(crate::auth::SYSTEM);
-        let auth = settings(config, argv).auth.auth(&mut accounts);
+        let auth = settings(config, argv).auth.auth(&mut accounts, &Desk::default());
         let secret = |text: &str| Secret::from(text.to_owned());
         let connect = ConnectOptions {
             user: user.to_owned(),
@@ -161,7 +162,7 @@ fn credentials_of_file_and_flags_are_weighed() {
 fn who_has_no_credentials_goes_where_the_configuration_says() {
     let account = |config: &str| {
         let mut accounts = Accounts::new(crate::auth::SYSTEM);
-        let auth = settings(config, "").auth.auth(&mut accounts);
+        let auth = settings(config, "").auth.auth(&mut accounts, &Desk::default());
         let connect = ConnectOptions::default();
         let Verdict::Admitted(grant) = auth.judge(&Offer::of(&connect)) else { return None };
         Some((grant.account_name.to_string(), auth.invites()))
@@ -213,7 +214,7 @@ fn the_dump_shows_every_setting_and_no_secret() {
         assert!(lines.contains(&line), "{line} is not in\n{dump}");
     }
     assert!(!dump.contains("s3cr3t"));
-    assert_eq!(lines.len(), 65, "{dump}");
+    assert_eq!(lines.len(), 66, "{dump}");
 }
 
 #[test]

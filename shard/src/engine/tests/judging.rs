@@ -351,6 +351,7 @@ impl Authenticator for Kinds {
             "wait" => {
                 Verdict::begin(move || Verdict::Later(Job::new(move |answer| answer.give(grant()))))
             }
+            "ask" => Verdict::Later(Job::new(move |answer| answer.give(grant())).patiently()),
             _ => Verdict::later(grant),
         }
     }
@@ -399,6 +400,28 @@ fn passwords_and_questions_to_others_do_not_keep_signatures_waiting() {
     }
     assert_eq!((scene.shard.trials(), held.len()), (0, 0));
     assert_eq!(scene.ended(), []);
+}
+
+#[test]
+fn whoever_asks_a_service_has_the_time_that_it_gives() {
+    let mut scene = Scene::with(Limits::default(), Arc::new(Kinds));
+    let [asked, waits, silent] = ["ask", "wait", ""].map(|user| match user {
+        "" => {
+            let conn = scene.open();
+            scene.hears(conn);
+            conn
+        }
+        user => scene.newcomer(user),
+    });
+    let mut held = Vec::new();
+    scene.finish_kind(Effort::Signature, &mut held);
+    scene.wait(Duration::from_millis(2100));
+    for conn in [waits, silent] {
+        assert_eq!(scene.hears(conn), "-ERR 'Authentication Timeout'\r\n");
+    }
+    assert_eq!(scene.hears(asked), "");
+    scene.finish_kind(Effort::Ask, &mut held);
+    assert_eq!(scene.hears(asked), "PONG\r\n");
 }
 
 #[test]
