@@ -149,6 +149,10 @@ pub const ASKED_PER_SECOND: u32 = 20;
 /// what is noted of them: about 40,000 requests that wait for their answer.
 pub const REPLIES_BYTES_MAX: usize = 8 << 20;
 
+/// The same for all clients of one shard together. Memory for it may be three times as much, while
+/// clients that had many have few.
+pub const REPLIES_SHARD_BYTES_MAX: usize = 64 << 20;
+
 /// Longest control line of the server itself: room for any reply subject that a client may give.
 pub const INTERNAL_LINE_MAX: usize = 1 << 20;
 
@@ -189,6 +193,7 @@ const _: () = {
     assert!(STALL_PERCENT < 100);
     assert!(SIZE_DIGITS_MAX < 10);
     assert!(ANSWERS_ACCOUNT_BYTES_MAX <= ANSWERS_BYTES_MAX);
+    assert!(REPLIES_BYTES_MAX <= REPLIES_SHARD_BYTES_MAX);
 };
 
 /// What an operator may bound. Zero never means "no limit" here: that is `None`.

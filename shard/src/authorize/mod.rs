@@ -40,7 +40,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use guard::{Denial, Guard};
-pub use replies::Replies;
+pub use replies::{Replies, Total};
 pub use rules::{BadRule, Lists, Responses, Rules, check};
 
 use patterns::Patterns;

@@ -6,7 +6,9 @@
 
 use fastrand::Rng;
 
-use super::{Lists, Permissions, Replies, Responses, Rules, Subscribing, may_deliver, naive};
+use super::{
+    Lists, Permissions, Replies, Responses, Rules, Subscribing, Total, may_deliver, naive,
+};
 use crate::clock::Now;
 use crate::ids::{AccountId, ShardId, SubId};
 use crate::interest::{Interest, LocalTarget, MatchSet, Want};
@@ -187,7 +189,8 @@ fn replies_agree_with_a_list() {
         rules.responses = Some(responses);
         let permissions = std::sync::Arc::new(Permissions::new(rules.clone()).expect("patterns"));
         let hasher = ahash::RandomState::with_seeds(seed, 1, 2, 3);
-        let mut replies = Replies::new(&permissions, &hasher).expect("they may be answered");
+        let mut replies =
+            Replies::new(&permissions, &hasher, &Total::default()).expect("may be answered");
         let mut known: Vec<(String, u64, u64)> = Vec::new();
         let mut now = 0;
         for _ in 0..200 {

@@ -4,12 +4,17 @@
 //! nothing is ever searched for what is old. What was answered as often as it may be is forgotten
 //! at once.
 //!
-//! Bound: [`REPLIES_BYTES_MAX`]. Beyond it the oldest are forgotten, as if their time were up.
+//! Bounds: [`REPLIES_BYTES_MAX`] for one client, beyond which its oldest are forgotten, as if their
+//! time were up. All clients of a shard have a bound together, which whoever holds all of them
+//! watches over by the [`Total`].
 //!
-//! Invariant: the table, the list from `oldest` to `newest`, and the slots in use hold the same.
+//! Invariants: the table, the list from `oldest` to `newest`, and the slots in use hold the same;
+//! the total is the sum of the bytes of all clients.
 
 #![deny(clippy::indexing_slicing)]
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -50,6 +55,18 @@ impl Slot {
     }
 }
 
+/// Bytes for those of all clients of a shard.
+#[derive(Clone, Debug, Default)]
+pub struct Total(Rc<Cell<usize>>);
+
+impl Total {
+    /// So many.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.get()
+    }
+}
+
 /// The reply subjects of one client.
 #[derive(Debug)]
 pub struct Replies {
@@ -62,12 +79,23 @@ pub struct Replies {
     oldest: u32,
     newest: u32,
     bytes: usize,
+    total: Total,
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        self.count(0);
+    }
 }
 
 impl Replies {
     /// None yet, for a client with these permissions; `None` if it has no need of any.
     #[must_use]
-    pub fn new(permissions: &Arc<Permissions>, hasher: &RandomState) -> Option<Self> {
+    pub fn new(
+        permissions: &Arc<Permissions>,
+        hasher: &RandomState,
+        total: &Total,
+    ) -> Option<Self> {
         Some(Self {
             permissions: Arc::clone(permissions),
             responses: permissions.responses()?,
@@ -78,6 +106,7 @@ impl Replies {
             oldest: NONE,
             newest: NONE,
             bytes: 0,
+            total: total.clone(),
         })
     }
 
@@ -98,9 +127,21 @@ impl Replies {
             self.remove(slot);
         }
         self.insert(hash, reply, now);
-        while self.bytes > REPLIES_BYTES_MAX && self.oldest != NONE {
-            self.remove(self.oldest);
-        }
+        while self.bytes > REPLIES_BYTES_MAX && self.forget_oldest() {}
+    }
+
+    /// Forgets the oldest, as if its time were up. False if there is none.
+    pub fn forget_oldest(&mut self) -> bool {
+        let any = self.oldest != NONE;
+        self.remove(self.oldest);
+        any
+    }
+
+    /// Its own bytes are so many now.
+    fn count(&mut self, bytes: usize) {
+        let Total(total) = &self.total;
+        total.set(total.get() - self.bytes + bytes);
+        self.bytes = bytes;
     }
 
     /// Whether the client may publish to `subject` for having been given it. Says nothing about
@@ -139,7 +180,7 @@ impl Replies {
     }
 
     /// Forgets those whose time is up.
-    fn expire(&mut self, now: Now) {
+    pub fn expire(&mut self, now: Now) {
         let Some(ttl) = self.responses.ttl else { return };
         while let Some(slot) = self.slots.get(self.oldest as usize)
             && now.since(slot.at) > ttl
@@ -160,7 +201,7 @@ impl Replies {
     fn insert(&mut self, hash: u64, subject: &[u8], at: Now) {
         let subject = SmallVec::from_slice(subject);
         let slot = Slot { hash, subject, at, used: 0, older: self.newest, newer: NONE };
-        self.bytes += slot.bytes();
+        self.count(self.bytes + slot.bytes());
         let place = match self.free.pop() {
             Some(place) => {
                 if let Some(old) = self.slots.get_mut(place as usize) {
@@ -187,7 +228,7 @@ impl Replies {
 
     fn remove(&mut self, place: u32) {
         let Some(slot) = self.slots.get_mut(place as usize) else { return };
-        self.bytes -= slot.bytes();
+        let left = self.bytes - slot.bytes();
         let (hash, older, newer) = (slot.hash, slot.older, slot.newer);
         slot.subject = SmallVec::new();
         if let Ok(entry) = self.table.find_entry(hash, |slot| *slot == place) {
@@ -202,10 +243,37 @@ impl Replies {
             None => self.newest = older,
         }
         self.free.push(place);
-        if self.table.is_empty() && self.slots.len() > SLOTS_KEPT {
-            (self.slots, self.free, self.table) = Default::default();
+        self.count(left);
+        if self.slots.len() > 3 * self.table.len() + SLOTS_KEPT {
+            self.compact();
         }
         self.check();
+    }
+
+    /// Gives back the memory of slots that are free, where most are. Amortised constant.
+    #[cold]
+    fn compact(&mut self) {
+        let mut slots: Vec<Slot> = Vec::with_capacity(self.table.len());
+        let mut next = self.oldest;
+        while let Some(slot) = self.slots.get_mut(next as usize) {
+            next = slot.newer;
+            let place = u32::try_from(slots.len()).unwrap_or(NONE);
+            let subject = std::mem::take(&mut slot.subject);
+            let older = place.checked_sub(1).unwrap_or(NONE);
+            slots.push(Slot { subject, older, newer: place.saturating_add(1), ..*slot });
+        }
+        if let Some(newest) = slots.last_mut() {
+            newest.newer = NONE;
+        }
+        let end = u32::try_from(slots.len()).unwrap_or(NONE);
+        (self.oldest, self.newest) = if end == 0 { (NONE, NONE) } else { (0, end - 1) };
+        self.table = HashTable::with_capacity(slots.len());
+        for (place, slot) in (0..end).zip(&slots) {
+            self.table.insert_unique(slot.hash, place, |known| {
+                slots.get(*known as usize).map_or(0, |known| known.hash)
+            });
+        }
+        (self.slots, self.free) = (slots, Vec::new());
     }
 
     fn check(&self) {

@@ -194,7 +194,8 @@ fn replies(responses: Responses) -> Replies {
     let rules =
         Rules { responses: Some(responses), publish: lists(&["own"], &[]), ..Rules::default() };
     let permissions = Arc::new(Permissions::new(rules).unwrap());
-    Replies::new(&permissions, &RandomState::with_seeds(1, 2, 3, 4)).unwrap()
+    let hasher = RandomState::with_seeds(1, 2, 3, 4);
+    Replies::new(&permissions, &hasher, &Total::default()).unwrap()
 }
 
 fn second(number: u64) -> Now {

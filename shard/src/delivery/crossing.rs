@@ -22,7 +22,7 @@ use crate::limits::CROSSINGS_MAX;
 use crate::mesh::frame::encode_group;
 use crate::mesh::{Frame, GroupNames, MessageFrame, Origin};
 use crate::wire::encode;
-use crate::wire::headers::without;
+use crate::wire::headers::{Headers, without};
 
 use super::answers::{Lead, Pending, ReplyName};
 use super::identity::{Described, Identity, REQUEST_INFO};
@@ -488,10 +488,13 @@ struct Crossing<'a> {
 }
 
 /// Writes the tail of a request that has `line` among its headers, and no other line of that name.
+/// Headers that are not well formed do not go along.
 /// Returns the length of its header block.
 fn with_line(request: &Message<'_>, reply: &[u8], line: &[u8], tail: &mut Vec<u8>) -> usize {
     const PLAIN: &[u8] = b"NATS/1.0\r\n";
     let (headers, body) = request.payload.split_at(request.header_len);
+    // Of a block that is none nobody knows what is read: the line might stand where nobody does.
+    let headers = if Headers::read(headers).is_some() { headers } else { &[] };
     tail.clear();
     if headers.is_empty() {
         let header_len = PLAIN.len() + line.len() + 2;

@@ -12,6 +12,7 @@
 //! | nobody at all: 503 to the requester | [`publish`] |
 //! | on the other shard: the same again, with the choice of groups made | [`arrival`] |
 //! | into other accounts, and back with the answer | [`crossing`], [`answers`], [`identity`] |
+//! | what its receivers may answer on, if that is kept | [`outlets`], `shedding.rs` |
 //! | how long that took, if somebody wants to know | [`latency`] |
 
 pub mod answers;
@@ -24,6 +25,7 @@ pub mod memo;
 mod message;
 pub mod outlets;
 pub mod publish;
+mod shedding;
 
 pub use answers::Answers;
 pub use crossing::Crossings;

@@ -7,7 +7,7 @@
 //! Bound: `max_pending` per outlet. What would go over it is not appended; the connection is a slow
 //! consumer and is listed in [`Outlets::take_overflowed`].
 
-use crate::authorize::Replies;
+use crate::authorize::{Replies, Total};
 use crate::clock::Now;
 use crate::engine::{SHORT_SID, SpacedSid};
 use crate::ids::ConnId;
@@ -96,6 +96,10 @@ pub struct Outlets {
     pub now: Now,
     /// Of some connection, now or before, replies are kept: else nobody needs to look.
     pub keeps_replies: bool,
+    /// Bytes for the replies of all of them.
+    pub replies_total: Total,
+    /// The slot of who loses replies while they are too many, and down to how many bytes.
+    pub(super) loser: Option<(u32, usize)>,
 }
 
 impl Outlets {
@@ -119,6 +123,8 @@ impl Outlets {
             traced_payload_max,
             now: Now::ZERO,
             keeps_replies: false,
+            replies_total: Total::default(),
+            loser: None,
         }
     }
 
@@ -288,15 +294,14 @@ impl Outlets {
         if outlet.outbox.queued() > self.stall_mark { Delivered::Behind } else { Delivered::Yes }
     }
 
-    /// The connection in `slot` was sent a message that asks for answers on `reply`.
-    #[cold]
-    #[inline(never)]
-    pub fn note_reply(&mut self, slot: u32, reply: &[u8]) {
-        if let Some(Some(outlet)) = self.table.get_mut(slot as usize)
-            && let Some(replies) = &mut outlet.replies
-        {
-            replies.note(self.now, reply);
-        }
+    /// What the connection in `slot` was given to answer on.
+    pub(super) fn replies_of(&mut self, slot: u32) -> Option<&mut Replies> {
+        self.table.get_mut(slot as usize)?.as_mut()?.replies.as_deref_mut()
+    }
+
+    /// Slots there are, taken or not.
+    pub(super) fn slots(&self) -> usize {
+        self.table.len()
     }
 
     /// Queues bytes that are not a message: INFO, PONG, `+OK`, `-ERR`.

@@ -113,11 +113,12 @@ impl ClientSession {
 
     /// What it was given stays, if its rules say the same about it.
     fn adopt_replies(&self, exchange: &mut Exchange) {
+        let total = exchange.outlets.replies_total.clone();
         let Some(outlet) = exchange.outlets.get_mut(self.conn) else { return };
         let rules = self.grant.permissions.as_ref();
         let stays = |replies: &mut Box<Replies>| rules.is_some_and(|rules| replies.judge_by(rules));
         if !outlet.replies.as_mut().is_some_and(stays) {
-            let replies = rules.and_then(|rules| Replies::new(rules, &exchange.hasher));
+            let replies = rules.and_then(|rules| Replies::new(rules, &exchange.hasher, &total));
             outlet.replies = replies.map(Box::new);
             exchange.outlets.keeps_replies |= rules.is_some_and(|it| it.responses().is_some());
         }
