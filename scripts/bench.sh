@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Builds the release, fetches the NATS servers to compare with, and runs the standard comparison.
 #
-# usage: scripts/bench.sh [--quick] [--record NAME] [ringbus-bench options, e.g. --rounds 10]
+# usage: scripts/bench.sh [--quick | --full] [--only PART]... [--record NAME] [ringbus-bench options]
 #
-# --quick         one short round per scenario: checks that everything runs, the figures mean little
+# The standard comparison is what goals.toml is about and little more: five rounds of a second, about
+# 25 minutes with two other servers on two CPUs.
+#
+# --full          every size and variant, five rounds of two seconds: more than an hour
+# --quick         one short round of the standard: checks that everything runs, the figures mean little
+# --only PART     core, secured, crowds, latency, one-core, free, shards or nats-bench; repeatable
 # --record NAME   keep the results in bench/record/DATE-NAME too (see bench/record/README.md)
+#
+# Options of ringbus-bench go to every part, for example --rounds 10.
 #
 # Peers are fetched with the tools of the machine into target/bench/peers: nats-server of the
 # distribution (apt-get, unpacked, not installed) and the release that ringbus behaves like (go),
@@ -12,7 +19,7 @@
 # word. Or name them, and nothing is fetched:
 #   NATS_PEERS="nats-2.9=/usr/sbin/nats-server nats-2.15=/opt/nats-server-2.15" \
 #   NATS_CLI=/opt/nats scripts/bench.sh
-# RINGBUS=PATH measures a binary that is there already.
+# RINGBUS=PATH measures a binary that is there already, BENCH=PATH with a harness that is.
 #
 # Results for machines (JSON, CSV), the tables and a report with charts (HTML) go to target/bench/.
 # The exit code is that of ringbus-bench: 2 if a server lost, repeated or reordered something.
@@ -21,17 +28,37 @@ cd "$(dirname "$0")/.."
 
 release=2.15.1
 cli_release=0.4.0
-options=(--rounds 5 --seconds 2)
+parts=(core secured crowds latency one-core free shards nats-bench)
+options=(--rounds 5 --seconds 1 --warm-up 0.3)
+fewer=(--rounds 3)
+full=
 record=
-while [[ "${1:-}" == --quick || "${1:-}" == --record ]]; do
-    if [[ "$1" == --record ]]; then
+only=()
+while [[ $# -gt 0 ]]; do
+    case "$1" in
+    --quick)
+        options=(--rounds 1 --seconds 0.2 --warm-up 0.1)
+        fewer=()
+        ;;
+    --full)
+        options=(--rounds 5 --seconds 2)
+        fewer=()
+        full=yes
+        ;;
+    --only)
+        only+=("${2:?--only needs the name of a part: ${parts[*]}}")
+        [[ " ${parts[*]} " == *" $2 "* ]] || { echo "no part $2; valid: ${parts[*]}" >&2; exit 1; }
+        shift
+        ;;
+    --record)
         record="${2:?--record needs a name}"
         shift
-    else
-        options=(--rounds 1 --seconds 0.2 --warm-up 0.1)
-    fi
+        ;;
+    *) break ;;
+    esac
     shift
 done
+wanted() { (( ${#only[@]} == 0 )) || [[ " ${only[*]} " == *" $1 "* ]]; }
 
 target="${CARGO_TARGET_DIR:-target}"
 peers="$target/bench/peers"
@@ -40,8 +67,8 @@ mkdir --parents "$peers"
 # Clients and server need a file for each connection of a crowd.
 ulimit -n "$(ulimit -Hn)"
 
-cargo build --release --package ringbus-bench
-bench="$target/release/ringbus-bench"
+bench="${BENCH:-$target/release/ringbus-bench}"
+[[ -n "${BENCH:-}" ]] || cargo build --release --package ringbus-bench
 if [[ -z "${RINGBUS:-}" ]]; then
     cargo build --release --package ringbus
     RINGBUS="$target/release/ringbus"
@@ -107,23 +134,64 @@ compare() {
     echo
 }
 
-echo "== one core for the server, the others for the clients"
-compare core --shards 1 \
-    --scenario 'pub-*' --scenario '1to1-*' --scenario '1to4-128B' --scenario '1to10-16B*' \
-    --scenario '1to50-64B' --scenario '4to4-128B' --scenario '4to1-128B' --scenario 'queue4-16B' \
-    --scenario '32to1-*-unbatched' --scenario 'wild-*' --scenario 'reqrep-*-16B' \
-    --scenario 'idle-*' "$@"
+# The scenarios of a part: those of the standard, then those that only the full comparison has.
+standard=()
+more=()
+scenarios() {
+    chosen=()
+    local all=("${standard[@]}")
+    [[ -z "$full" ]] || all+=("${more[@]}")
+    for name in "${all[@]}"; do chosen+=(--scenario "$name"); done
+}
 
-echo "== latency at fixed rates, open loop"
-compare latency --shards 1 --scenario 'open-*' "$@"
+if wanted core; then
+    echo "== one core for the server, the others for the clients"
+    standard=(pub-16B 1to1-16B 1to1-128B 1to1-1024B 1to1-16384B 1to4-128B 1to10-16B 1to50-64B
+        4to4-128B 4to1-128B queue4-16B 1to1-16B-unbatched 32to1-16B-unbatched wild-100k-16B
+        wild-100k-128B wild-100k-128B-churn 1to1-16B-churn reqrep-1-16B reqrep-16-16B reqrep-256-16B)
+    more=('pub-*B' '1to1-*B' '*-unbatched' 'wild-*' 'reqrep-50-16B')
+    scenarios
+    compare core --shards 1 "${chosen[@]}" "$@"
+fi
 
-# What wakes whom across cores decides these two, so they are shown in all three placements.
-echo "== server and clients on one core"
-compare one-core --shards 1 --server-cpus 0 --client-cpus 0 \
-    --scenario '*to1-16B-unbatched' --scenario 'reqrep-1-16B' --scenario 'reqrep-16-16B' "$@"
-echo "== placement left to the scheduler, one shard"
-compare free --shards 1 --pin none \
-    --scenario '*to1-16B-unbatched' --scenario 'reqrep-1-16B' --scenario 'reqrep-16-16B' "$@"
+if wanted secured; then
+    echo "== accounts, rules, imported services, TLS"
+    standard=(1to1-16B-accounts 1to1-16B-permissions reqrep-16-16B reqrep-16-16B-import
+        1to1-16B-tls 1to1-16384B-tls)
+    more=('*-accounts' '*-permissions' '*-import' '*-tls')
+    scenarios
+    compare secured --shards 1 "${chosen[@]}" "$@"
+fi
+
+if wanted crowds; then
+    echo "== many connections, and one that reads nothing"
+    standard=(1to10-16B 1to10-16B-stalled reqrep-2000-16B reqrep-10k-16B idle-20k)
+    more=('1to10-16B-idle10k' '1to1-16B-scrape' 'idle-*')
+    scenarios
+    compare crowds --shards 1 "${chosen[@]}" "${fewer[@]}" "$@"
+fi
+
+if wanted latency; then
+    echo "== latency at fixed rates, open loop"
+    standard=(open-1to1-16B-10pct open-1to1-16B-50pct open-1to1-16B-80pct open-1to10-16B-100k
+        open-1to10-16B-100k-stalled open-1to10-16B-100k-idle1000 open-1to10-16B-100k-idle1000-scrape)
+    more=('open-*')
+    scenarios
+    compare latency --shards 1 "${chosen[@]}" "${fewer[@]}" "$@"
+fi
+
+# What wakes whom across cores decides these, so they are shown in all three placements.
+standard=('*to1-16B-unbatched' reqrep-1-16B reqrep-16-16B)
+more=()
+scenarios
+if wanted one-core; then
+    echo "== server and clients on one core"
+    compare one-core --shards 1 --server-cpus 0 --client-cpus 0 "${chosen[@]}" "$@"
+fi
+if wanted free; then
+    echo "== placement left to the scheduler, one shard"
+    compare free --shards 1 --pin none "${chosen[@]}" "$@"
+fi
 
 # Powers of two up to the CPUs there are.
 cpus="$(nproc)"
@@ -131,20 +199,22 @@ shards=1
 for ((count = 2; count <= cpus; count *= 2)); do
     shards+=",$count"
 done
-if (( cpus >= 2 )); then
+if wanted shards && (( cpus >= 2 )); then
     echo "== $shards shards, as many CPUs for the server, the clients on all"
+    standard=(pairs8-16B 4to4-128B 1to10-16B 1to1-16B)
+    more=('pairs*-16B')
+    scenarios
     compare shards --shards "$shards" --server-cpus "0-$((cpus - 1))" \
-        --client-cpus "0-$((cpus - 1))" \
-        --scenario 'pairs*-16B' --scenario '4to4-128B' --scenario '1to10-16B' \
-        --scenario '1to1-16B' "$@"
+        --client-cpus "0-$((cpus - 1))" "${chosen[@]}" "$@"
 fi
 
-if [[ -n "${NATS_CLI:-}" ]]; then
+if wanted nats-bench && [[ -n "${NATS_CLI:-}" ]]; then
     echo "== the load made by nats bench"
-    compare nats-bench --shards 1 --nats-cli "$NATS_CLI" \
-        --scenario 'pub-16B' --scenario '1to1-16B' --scenario '1to1-1024B' --scenario '1to10-16B' \
-        --scenario '4to4-128B' --scenario 'reqrep-1-16B' --scenario 'reqrep-50-16B' "$@"
-else
+    standard=(1to1-16B 1to10-16B 4to4-128B reqrep-1-16B)
+    more=(pub-16B 1to1-1024B reqrep-50-16B)
+    scenarios
+    compare nats-bench --shards 1 --nats-cli "$NATS_CLI" "${chosen[@]}" "${fewer[@]}" "$@"
+elif wanted nats-bench; then
     echo "no nats CLI found or fetched: the part with nats bench is left out" >&2
 fi
 

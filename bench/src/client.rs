@@ -5,17 +5,21 @@
 //! block.
 #![deny(clippy::indexing_slicing)]
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustls::ClientConfig;
 
 use crate::check::CheckFailure;
-use crate::scenario::Setup;
+use crate::scenario::{Login, Setup};
+use crate::tls::{self, Session};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a full socket may stay full before the server counts as stuck.
@@ -28,6 +32,8 @@ const GREETING_LEN_MAX: usize = 64 * 1_024;
 pub(crate) struct Door {
     addr: SocketAddr,
     hello: String,
+    /// How TLS is spoken, if it is.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl fmt::Debug for Door {
@@ -37,17 +43,23 @@ impl fmt::Debug for Door {
 }
 
 impl Door {
-    /// Clients log in as the user of the set-up, if there is one.
-    pub(crate) fn new(addr: SocketAddr, setup: Option<&Setup>) -> Self {
-        let login = setup.map_or_else(String::new, |setup| {
-            format!(",\"user\":\"{}\",\"pass\":\"{}\"", setup.user, setup.password)
+    /// Clients log in as `login` and speak TLS as the set-up says.
+    pub(crate) fn new(
+        addr: SocketAddr,
+        setup: Option<&Setup>,
+        login: Option<&Login>,
+    ) -> Result<Self> {
+        let tls = setup.filter(|setup| setup.tls).map(|_| tls::client_config()).transpose()?;
+        let login = login.map_or_else(String::new, |Login { user, password }| {
+            format!(",\"user\":\"{user}\",\"pass\":\"{password}\"")
         });
         let hello = format!(
-            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"tls_required\":{},\
              \"name\":\"ringbus-bench\",\"lang\":\"raw\",\"version\":\"1\",\
-             \"protocol\":1{login}}}\r\nPING\r\n"
+             \"protocol\":1{login}}}\r\nPING\r\n",
+            tls.is_some()
         );
-        Self { addr, hello }
+        Ok(Self { addr, hello, tls })
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -67,23 +79,29 @@ pub(crate) enum Moved {
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
+    tls: Option<RefCell<Session>>,
 }
 
 impl Client {
     /// Connects, sends CONNECT and `then` (for example SUB lines), and waits until the server has
     /// taken all of it.
     pub(crate) fn connect(door: &Door, then: &str) -> Result<Self> {
-        let Door { addr, hello } = door;
+        let Door { addr, hello, tls } = door;
         let stream = TcpStream::connect(addr)
             .map_err(|error| CheckFailure(format!("cannot connect to {addr}: {error}")))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT))?;
-        let mut client = Self { stream };
+        let mut client = Self { stream, tls: None };
         client.expect(b"INFO ")?;
-        client.stream.write_all(hello.as_bytes())?;
+        if let Some(config) = tls {
+            let session = Session::open(config, &client.stream)
+                .map_err(|error| CheckFailure(format!("TLS handshake: {error:#}")))?;
+            client.tls = Some(RefCell::new(session));
+        }
+        client.write_all(hello.as_bytes())?;
         client.expect(b"PONG\r\n")?;
         if !then.is_empty() {
-            client.stream.write_all(format!("{then}PING\r\n").as_bytes())?;
+            client.write_all(format!("{then}PING\r\n").as_bytes())?;
             client.expect(b"PONG\r\n")?;
         }
         client.stream.set_nonblocking(true)?;
@@ -107,7 +125,11 @@ impl Client {
                 && seen.split_inclusive(|byte| *byte == b'\n').any(|line| line.starts_with(wanted))
         };
         while !found(&seen) {
-            let len = self.stream.read(&mut chunk).unwrap_or(0);
+            let len = match self.read_some(&mut chunk) {
+                // A record that was no data. A plain socket times out and is given up.
+                Err(error) if self.tls.is_some() && later(&error).is_some() => continue,
+                read => read.unwrap_or(0),
+            };
             seen.extend_from_slice(chunk.get(..len).unwrap_or_default());
             if len == 0 || seen.starts_with(b"-ERR") || seen.len() > GREETING_LEN_MAX {
                 let (wanted, seen) =
@@ -119,18 +141,29 @@ impl Client {
         Ok(())
     }
 
+    fn read_some(&self, buf: &mut [u8]) -> std::io::Result<usize> {
+        match &self.tls {
+            None => (&self.stream).read(buf),
+            Some(tls) => tls.borrow_mut().read(&self.stream, buf),
+        }
+    }
+
     /// Reads what is there.
     pub(crate) fn read(&self, buf: &mut [u8]) -> Result<Moved> {
-        match (&self.stream).read(buf) {
+        match self.read_some(buf) {
             Ok(0) => Err(CheckFailure("server closed the connection".to_owned()).into()),
             Ok(len) => Ok(Moved::Bytes(len)),
             Err(error) => later(&error).ok_or_else(|| lost(&error)),
         }
     }
 
-    /// Writes what the socket takes.
+    /// Writes what the socket takes. If that is nothing now, the same bytes have to come again.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<Moved> {
-        match (&self.stream).write(bytes) {
+        let written = match &self.tls {
+            None => (&self.stream).write(bytes),
+            Some(tls) => tls.borrow_mut().write(&self.stream, bytes),
+        };
+        match written {
             Ok(len) => Ok(Moved::Bytes(len)),
             Err(error) => later(&error).ok_or_else(|| lost(&error)),
         }

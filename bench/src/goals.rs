@@ -1,8 +1,8 @@
 //! The figures to reach, and what results come to against them.
 //!
-//! A goal is data (`goals.toml`): a figure of a scenario, alone or divided by that of a peer, of
-//! another scenario or of another number of shards, with a bound. Judging needs nothing but
-//! recorded runs, so old records can be held against new goals.
+//! A goal is data (`goals.toml`): a figure of a scenario, alone, divided by that of a peer, of
+//! another scenario or of another number of shards, or less that of another one, with a bound.
+//! Judging needs nothing but recorded runs, so old records can be held against new goals.
 #![deny(clippy::indexing_slicing)]
 
 use std::fmt::{self, Write};
@@ -27,6 +27,8 @@ pub(crate) struct Goal {
     scenario: String,
     figure: Figure,
     of: Option<Of>,
+    /// The scenario whose figure is taken off.
+    less: Option<String>,
     /// The worst round counts, not the median.
     #[serde(default)]
     every_round: bool,
@@ -100,6 +102,7 @@ fn parse(text: &str) -> Result<Vec<Goal>> {
     for goal in &goals {
         let row = &goal.row;
         ensure!(goal.at_most.is_some() != goal.at_least.is_some(), "{row}: one bound is needed");
+        ensure!(goal.of.is_none() || goal.less.is_none(), "{row}: either of or less");
         ensure!(!goal.every_round || goal.of == Some(Of::Peer), "{row}: every_round needs a peer");
     }
     Ok(goals)
@@ -113,7 +116,7 @@ pub(crate) fn scenarios(goals: &[Goal]) -> Vec<String> {
             Some(Of::Scenario(name)) => Some(name),
             _ => None,
         };
-        for name in other.into_iter().chain([&goal.scenario]) {
+        for name in other.into_iter().chain(&goal.less).chain([&goal.scenario]) {
             if !names.contains(name) {
                 names.push(name.clone());
             }
@@ -157,7 +160,7 @@ fn our_targets<'a>(goal: &Goal, comparison: &'a Comparison) -> Vec<&'a str> {
 }
 
 fn judge_one(goal: &Goal, target: &str, comparison: &Comparison) -> Verdict {
-    let (value, divisor) = value(goal, target, comparison);
+    let (value, other) = value(goal, target, comparison);
     let good = |value: f64| {
         goal.at_most.is_none_or(|most| value <= most)
             && goal.at_least.is_none_or(|least| value >= least)
@@ -171,8 +174,9 @@ fn judge_one(goal: &Goal, target: &str, comparison: &Comparison) -> Verdict {
         Err(reason) => Outcome::Open(reason),
     };
     let mut figure = goal.figure.to_string();
-    if let Some(divisor) = divisor {
-        write!(figure, " of {divisor}").ok();
+    if let Some(other) = other {
+        let word = if goal.less.is_some() { "less" } else { "of" };
+        write!(figure, " {word} {other}").ok();
     }
     let mut wanted = match (goal.at_most, goal.at_least) {
         (Some(most), _) => format!("at most {most}"),
@@ -184,7 +188,7 @@ fn judge_one(goal: &Goal, target: &str, comparison: &Comparison) -> Verdict {
     Verdict { row: goal.row.clone(), target: target.to_owned(), figure, wanted, outcome }
 }
 
-/// The figure as the goal wants it, and the name of what it was divided by.
+/// The figure as the goal wants it, and the name of what it was held against.
 fn value(
     goal: &Goal,
     target: &str,
@@ -192,6 +196,11 @@ fn value(
 ) -> (Result<f64, &'static str>, Option<String>) {
     let own = runs(comparison, &goal.scenario, target);
     let Some(median) = median(goal, &own) else { return (Err("not measured"), None) };
+    if let Some(scenario) = &goal.less {
+        let other = self::median(goal, &runs(comparison, scenario, target));
+        let more = other.map(|other| median - other).ok_or("not measured");
+        return (more, Some(scenario.clone()));
+    }
     match &goal.of {
         None => (Ok(median), None),
         Some(Of::Peer) => match best_peer(goal, comparison) {

@@ -110,3 +110,18 @@ fn bad_goals_are_refused() {
         assert!(parse(&text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn one_scenario_may_be_taken_off_another() {
+    let results = comparison(vec![
+        run("s", "ringbus", None, 0, 50.0),
+        run("plain", "ringbus", None, 0, 40.0),
+    ]);
+    let less = "figure = \"cpu_ns\"\nless = \"plain\"\nat_most = 9\n";
+    assert_eq!(outcome(less, &results), Outcome::Missed(10.0));
+    let verdict = &judge_at(&goals(less), Placement::Apart, &results)[0];
+    assert_eq!(verdict.figure, "CPU ns less plain");
+    assert_eq!(scenarios(&goals(less)), ["plain", "s"]);
+    let unknown = "figure = \"cpu_ns\"\nless = \"other\"\nat_most = 9\n";
+    assert_eq!(outcome(unknown, &results), Outcome::Open("not measured"));
+}

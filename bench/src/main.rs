@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | what is measured | `scenarios/*.toml`, `scenario/` |
 //! | which servers, where they run | `target.rs`, `affinity.rs` |
-//! | how load is made, and how far ahead of the receivers | `load/`, `client.rs`, `wire.rs` |
+//! | how load is made, and how far ahead of the receivers | `load/`, `client.rs`, `tls.rs`, `wire.rs` |
 //! | the same by `nats bench` | `nats_cli.rs` |
 //! | how answers are checked | `check.rs` |
 //! | what the server used | `meter.rs`, `syscalls.rs` |
@@ -32,6 +32,7 @@ mod scenario;
 mod stats;
 mod syscalls;
 mod target;
+mod tls;
 mod wire;
 
 use std::fs;

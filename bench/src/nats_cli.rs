@@ -19,7 +19,7 @@ use crate::check::CheckFailure;
 use crate::interrupt;
 use crate::load::{Sample, Timing, monitoring_page};
 use crate::meter::Meter;
-use crate::scenario::{Beside, Delivery, Requests, Scenario, Setup, Shape, Stream};
+use crate::scenario::{Beside, Delivery, Login, Requests, Scenario, Setup, Shape, Stream};
 use crate::target::Server;
 
 /// Messages of the first, short run that tells how many make a run of the length asked for.
@@ -68,7 +68,9 @@ pub(crate) fn can_express(scenario: &Scenario) -> bool {
 }
 
 fn plan(scenario: &Scenario) -> Option<Plan> {
-    if scenario.beside != Beside::default() {
+    let beyond_it =
+        scenario.setup.as_ref().is_some_and(|setup| setup.tls || setup.responder.is_some());
+    if scenario.beside != Beside::default() || beyond_it {
         return None;
     }
     match &scenario.shape {
@@ -165,7 +167,7 @@ impl<'a> Stand<'a> {
             "--no-context".to_owned(),
             "--timeout=30s".to_owned(),
         ];
-        if let Some(Setup { user, password, .. }) = setup {
+        if let Some(Login { user, password }) = setup.and_then(|setup| setup.login.as_ref()) {
             common.extend([format!("--user={user}"), format!("--password={password}")]);
         }
         let dir = std::env::temp_dir().join(format!("ringbus-bench-cli-{}", server.pid()));

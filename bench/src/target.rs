@@ -24,7 +24,8 @@ use serde::Deserialize;
 use crate::affinity::{CpuList, Pinning};
 use crate::check::CheckFailure;
 use crate::client::Door;
-use crate::scenario::Setup;
+use crate::scenario::{Login, Setup};
+use crate::tls;
 
 /// How long a server may take until its port is known.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -162,7 +163,10 @@ impl Target {
         }
         if let Some(setup) = setup {
             let path = dir.join("server.conf");
-            fs::write(&path, &setup.config)?;
+            if setup.tls {
+                tls::write_files(&dir)?;
+            }
+            fs::write(&path, setup.config.replace(tls::DIR, &dir.display().to_string()))?;
             command.arg("-c").arg(path);
         }
         command
@@ -226,8 +230,20 @@ impl Server {
 
     /// Where clients connect, as whom.
     pub(crate) fn door(&self, setup: Option<&Setup>) -> Result<Door> {
-        let addr = address(&self.ports.nats, "nats://").context("ports file: a client port")?;
-        Ok(Door::new(addr, setup))
+        self.door_for(setup, setup.and_then(|setup| setup.login.as_ref()))
+    }
+
+    /// Where responders connect, if as somebody else.
+    pub(crate) fn responder_door(&self, setup: Option<&Setup>) -> Result<Option<Door>> {
+        let responder = setup.and_then(|setup| setup.responder.as_ref());
+        responder.map(|responder| self.door_for(setup, Some(responder))).transpose()
+    }
+
+    fn door_for(&self, setup: Option<&Setup>, login: Option<&Login>) -> Result<Door> {
+        // With TLS, nats-server names its scheme in the ports file.
+        let address =
+            ["nats://", "tls://"].iter().find_map(|scheme| address(&self.ports.nats, scheme));
+        Door::new(address.context("ports file: a client port")?, setup, login)
     }
 
     /// Where its monitoring port is, if it was to have one.

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | publish and subscribe at full speed | `stream.rs`, `publisher.rs`, `subscriber.rs`, `flow.rs` |
 //! | latency on a schedule | `open.rs`, `schedule.rs`, `sender.rs`, `latency.rs` |
-//! | request and reply | `request.rs` |
+//! | request and reply | `request.rs`, `echo.rs` |
 //! | connections that come and do nothing | `crowd.rs` |
 //! | what else goes on | `beside.rs`, `churn.rs`, `stalled.rs`, `scrape.rs` |
 //! | sockets | `receiver.rs`, `poller.rs` |
@@ -17,6 +17,7 @@
 mod beside;
 mod churn;
 mod crowd;
+mod echo;
 mod flow;
 mod latency;
 mod open;
@@ -109,6 +110,8 @@ pub(crate) struct Sample {
 #[derive(Clone, Debug)]
 struct Site {
     door: Door,
+    /// That of responders, if they are in another account.
+    responders: Option<Door>,
     monitor: Option<SocketAddr>,
     /// Threads worth starting for one role.
     threads: usize,
@@ -127,6 +130,7 @@ pub(crate) fn run(
     let (beside, reduced) = within_limits(scenario, crowd::file_limit())?;
     let site = Site {
         door: server.door(scenario.setup.as_ref())?,
+        responders: server.responder_door(scenario.setup.as_ref())?,
         monitor: server.monitor(),
         threads: pinning.client_threads(),
         server: server.pid(),

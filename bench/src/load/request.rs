@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 
 use super::beside::{Company, Noted};
+use super::echo::{self, Echo};
 use super::flow::{Counter, total};
 use super::latency::{Latency, Loop, histogram, nanos};
 use super::poller::Poller;
@@ -43,6 +44,14 @@ impl Requester {
     }
 }
 
+/// Those who answer.
+enum Responders {
+    /// They check what they are asked.
+    Checking(Vec<Receiver>),
+    /// They cannot know where they are asked to answer.
+    Anywhere(Vec<Echo>),
+}
+
 /// A thread's counter of requests answered, with which both ends are steered.
 type Answered = [Counter];
 
@@ -51,14 +60,19 @@ pub(super) fn run(plan: &Requests, site: &Site) -> Result<Sample> {
     let (requesters, responders) = set_up(plan, site)?;
     let (company, noted) = (Company::set_up(site, None)?, &noted);
     let steering = Steering::new();
-    let (requester_hands, responder_hands) = (deal(requesters, threads), deal(responders, threads));
+    let requester_hands = deal(requesters, threads);
     let counters: Vec<Counter> = requester_hands.iter().map(|_| Counter::default()).collect();
     let (steering_ref, answered): (&Steering, &Answered) = (&steering, &counters);
     let frame_len = plan.size + 256;
     let (window, latencies, seen) = thread::scope(|scope| {
-        for hand in responder_hands {
-            let size = plan.size;
-            scope.spawn(move || steering_ref.role(|| respond(hand, size, steering_ref)));
+        let size = plan.size;
+        match responders {
+            Responders::Checking(all) => deal(all, threads).into_iter().for_each(|hand| {
+                scope.spawn(move || steering_ref.role(|| respond(hand, size, steering_ref)));
+            }),
+            Responders::Anywhere(all) => deal(all, threads).into_iter().for_each(|hand| {
+                scope.spawn(move || steering_ref.role(|| echo::respond(hand, size, steering_ref)));
+            }),
         }
         let requesting: Vec<_> = requester_hands
             .into_iter()
@@ -90,7 +104,7 @@ pub(super) fn run(plan: &Requests, site: &Site) -> Result<Sample> {
     Ok(sample)
 }
 
-fn set_up(plan: &Requests, site: &Site) -> Result<(Vec<Requester>, Vec<Receiver>)> {
+fn set_up(plan: &Requests, site: &Site) -> Result<(Vec<Requester>, Responders)> {
     let door = &site.door;
     let shared = plan.responders > 1;
     let (line, order) = if shared {
@@ -99,12 +113,20 @@ fn set_up(plan: &Requests, site: &Site) -> Result<(Vec<Requester>, Vec<Receiver>
         ("SUB rr 1\r\n", Order::Gapless)
     };
     let asked = FrameShape::new("MSG rr 1 _R.", Numbering::Publisher, "", plan.size);
-    let responders = (0..plan.responders)
-        .map(|_| {
-            let checker = Checker::new(asked.clone(), order, 0, plan.requesters);
-            Ok(Receiver::new(Client::connect(door, line)?, checker))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let all = 0..plan.responders;
+    let responders = match &site.responders {
+        None => {
+            let checking = all.map(|_| {
+                let checker = Checker::new(asked.clone(), order, 0, plan.requesters);
+                Ok(Receiver::new(Client::connect(door, line)?, checker))
+            });
+            Responders::Checking(checking.collect::<Result<_>>()?)
+        }
+        Some(door) => {
+            let anywhere = all.map(|_| Ok(Echo::new(Client::connect(door, line)?)));
+            Responders::Anywhere(anywhere.collect::<Result<_>>()?)
+        }
+    };
     let sent = FrameShape::new("PUB rr _R.", Numbering::Publisher, "", plan.size);
     let answered = FrameShape::new("MSG _R.", Numbering::Publisher, " 1", plan.size);
     let at_once = crowd::at_once(plan.requesters);

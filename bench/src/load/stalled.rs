@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn another_one_comes_when_the_first_must_have_been_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let door = Door::new(listener.local_addr().unwrap(), None);
+        let door = Door::new(listener.local_addr().unwrap(), None, None).unwrap();
         let server = thread::spawn(move || {
             for stream in listener.incoming().take(2) {
                 let mut stream = stream.unwrap();

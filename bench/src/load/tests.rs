@@ -158,7 +158,8 @@ fn stream(publishers: usize, subscribers: usize) -> Stream {
 /// A broker, and nothing beside it. The process measured is our own.
 fn site(fault: Fault) -> Site {
     Site {
-        door: Door::new(broker(fault), None),
+        door: Door::new(broker(fault), None, None).unwrap(),
+        responders: None,
         monitor: None,
         threads: 2,
         server: std::process::id(),

@@ -3,8 +3,9 @@
 //! A file holds one family: its kind and any number of matrices. In a matrix every number may be
 //! one value or a list; all combinations are built and named by the template, where `{key}` stands
 //! for the value. A matrix may name a configuration file for the server (`config`) and the user
-//! its clients log in as. The files are part of the program, so a binary carried to another machine
-//! measures the same thing; `--scenario-dir` adds files of one's own.
+//! its clients log in as, and that of its responders if they are somebody else. The files are part
+//! of the program, so a binary carried to another machine measures the same thing; `--scenario-dir`
+//! adds files of one's own.
 
 use std::fs;
 use std::path::Path;
@@ -12,11 +13,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::{Beside, Crowd, Delivery, Load, OpenLoop, Requests, Scenario, Setup, Shape, Stream};
+use super::{
+    Beside, Crowd, Delivery, Load, Login, OpenLoop, Requests, Scenario, Setup, Shape, Stream,
+};
 use crate::wire::STAMP_LEN;
 
 /// The built-in families, in the order of `list`.
-const BUILT_IN: [(&str, &str); 12] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("publish.toml", include_str!("../../scenarios/publish.toml")),
     ("fan_out.toml", include_str!("../../scenarios/fan_out.toml")),
     ("many_publishers.toml", include_str!("../../scenarios/many_publishers.toml")),
@@ -24,6 +27,7 @@ const BUILT_IN: [(&str, &str); 12] = [
     ("queue_group.toml", include_str!("../../scenarios/queue_group.toml")),
     ("subjects.toml", include_str!("../../scenarios/subjects.toml")),
     ("churn.toml", include_str!("../../scenarios/churn.toml")),
+    ("tls.toml", include_str!("../../scenarios/tls.toml")),
     ("secured.toml", include_str!("../../scenarios/secured.toml")),
     ("disturbed.toml", include_str!("../../scenarios/disturbed.toml")),
     ("request.toml", include_str!("../../scenarios/request.toml")),
@@ -31,9 +35,11 @@ const BUILT_IN: [(&str, &str); 12] = [
     ("idle.toml", include_str!("../../scenarios/idle.toml")),
 ];
 /// Configuration files that built-in families name.
-const CONFIGS: [(&str, &str); 2] = [
+const CONFIGS: [(&str, &str); 4] = [
     ("accounts.conf", include_str!("../../scenarios/accounts.conf")),
     ("permissions.conf", include_str!("../../scenarios/permissions.conf")),
+    ("imports.conf", include_str!("../../scenarios/imports.conf")),
+    ("tls.conf", include_str!("../../scenarios/tls.conf")),
 ];
 /// Bound on clients of any role: their ids are two bytes and six digits.
 const CLIENTS_MAX: usize = 50_000;
@@ -103,6 +109,12 @@ struct Matrix {
     user: String,
     #[serde(default)]
     password: String,
+    #[serde(default)]
+    responder_user: String,
+    #[serde(default)]
+    responder_password: String,
+    #[serde(default)]
+    tls: bool,
 }
 
 fn yes() -> bool {
@@ -195,15 +207,24 @@ fn parse(text: &str, config: &dyn Fn(&str) -> Result<String>) -> Result<Vec<Scen
 }
 
 fn setup_of(matrix: &Matrix, config: &dyn Fn(&str) -> Result<String>) -> Result<Option<Setup>> {
-    let Matrix { name, user, password, .. } = matrix;
+    let Matrix { name, user, password, responder_user, responder_password, tls, .. } = matrix;
+    let (login, responder) =
+        (login(name, user, password)?, login(name, responder_user, responder_password)?);
     let Some(file) = &matrix.config else {
-        ensure!(user.is_empty() && password.is_empty(), "{name}: a user needs a config");
+        ensure!(login.is_none() && responder.is_none(), "{name}: a user needs a config");
+        ensure!(!tls, "{name}: TLS needs a config");
         return Ok(None);
     };
+    Ok(Some(Setup { config: config(file)?, login, responder, tls: *tls }))
+}
+
+fn login(name: &str, user: &str, password: &str) -> Result<Option<Login>> {
     // They stand in the JSON of CONNECT and on no command line but that of `nats bench`.
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     ensure!(plain(user) && plain(password), "{name}: user and password are letters and digits");
-    Ok(Some(Setup { config: config(file)?, user: user.clone(), password: password.clone() }))
+    ensure!(user.is_empty() == password.is_empty(), "{name}: a user has a password");
+    let login = || Login { user: user.to_owned(), password: password.to_owned() };
+    Ok((!user.is_empty()).then(login))
 }
 
 fn combinations(matrix: &Matrix) -> Vec<Combination> {
@@ -310,6 +331,8 @@ fn check_relations(scenario: &Scenario) -> Result<()> {
         !matches!(shape, Shape::Crowd(_)) || *beside == Beside::default(),
         "{name}: nothing else goes on beside a crowd"
     );
+    let responds = scenario.setup.as_ref().is_some_and(|setup| setup.responder.is_some());
+    ensure!(!responds || matches!(shape, Shape::Request(_)), "{name}: nobody responds");
     if let Shape::Stream(stream) = shape
         && stream.delivery == Delivery::Pairs
         && (stream.subscribers != stream.publishers || stream.subjects != 1)
@@ -384,6 +407,9 @@ mod tests {
             "1to10-16B-accounts",
             "1to10-16B-permissions",
             "reqrep-16-16B-permissions",
+            "reqrep-16-16B-import",
+            "1to1-16B-tls",
+            "1to1-16384B-tls",
             "1to10-16B-stalled",
             "1to10-16B-idle10k",
             "1to1-16B-scrape",
@@ -427,6 +453,9 @@ mod tests {
             "kind = \"what\"\nmatrix = []\n",
             "kind = \"stream\"\n[[matrix]]\nname = \"x\"\nconfig = \"no.conf\"\n",
             "kind = \"stream\"\n[[matrix]]\nname = \"x\"\nuser = \"u\"\n",
+            "kind = \"stream\"\n[[matrix]]\nname = \"x\"\ntls = true\n",
+            "kind = \"stream\"\n[[matrix]]\nname = \"x\"\nconfig = \"tls.conf\"\n\
+             responder_user = \"u\"\nresponder_password = \"p\"\n",
             "kind = \"stream\"\n[[matrix]]\nname = \"x\"\nsubscribers = 0\nstalled = 1\n",
             "kind = \"crowd\"\n[[matrix]]\nname = \"x\"\nidle = 1\n",
         ] {

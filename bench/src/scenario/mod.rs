@@ -105,13 +105,24 @@ pub(crate) struct Beside {
 pub(crate) struct Setup {
     /// The text of the file, in the language that all targets read.
     pub(crate) config: String,
+    pub(crate) login: Option<Login>,
+    /// Responders are somebody else, in another account.
+    pub(crate) responder: Option<Login>,
+    /// Clients speak TLS.
+    pub(crate) tls: bool,
+}
+
+/// A user of the configuration.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) password: String,
 }
 
 impl std::fmt::Debug for Setup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setup").field("user", &self.user).finish_non_exhaustive()
+        let user = self.login.as_ref().map(|login| &login.user);
+        f.debug_struct("Setup").field("user", &user).finish_non_exhaustive()
     }
 }
 
