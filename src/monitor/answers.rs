@@ -93,6 +93,19 @@ impl Endpoints {
         found.map_err(|refusal| refusal.to_string())
     }
 
+    /// How many subscriptions of an account are interested in a subject or pattern, those of one
+    /// queue group if one is named.
+    pub(crate) fn interested(
+        &self,
+        account: &str,
+        subject: &str,
+        queue: Option<&str>,
+    ) -> Result<usize, String> {
+        let found = accounts::known(self, account)
+            .and_then(|account| subsz::interested(self, account.id, subject, queue));
+        found.map_err(|refusal| refusal.to_string())
+    }
+
     /// The server in few figures.
     pub(crate) fn statsz(&self) -> Result<Statsz, String> {
         let totals = varz::totals(self).map_err(|refusal| refusal.to_string())?;

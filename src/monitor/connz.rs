@@ -17,8 +17,8 @@ use crate::auth::GLOBAL;
 
 use super::endpoints::{Endpoints, Refusal, all};
 use super::peer_cert::PeerCert;
-use super::query::{Query, Subscriptions};
-use super::subsz::{SLOTS, SubDetail, is_zero, next_slots, page};
+use super::query::{Query, State, Subscriptions};
+use super::subsz::{SLOTS, SubDetail, holders, is_zero, next_slots, page};
 use super::time::{round_trip, uptime};
 
 /// Places that are looked at in one turn of a shard, and connections that are copied in one.
@@ -249,28 +249,6 @@ impl Sortable for ClosedView {
     }
 }
 
-/// Which connections are wanted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
-    Open,
-    Closed,
-    All,
-}
-
-impl State {
-    fn parse(text: &str) -> Result<Self, Refusal> {
-        match text.to_lowercase().as_str() {
-            "" | "open" => Ok(Self::Open),
-            "closed" => Ok(Self::Closed),
-            "any" | "all" => Ok(Self::All),
-            _ => {
-                let shown: String = text.chars().take(256).collect();
-                Err(Refusal::Bad(format!("Error decoding state for {shown}")))
-            }
-        }
-    }
-}
-
 /// The options of one request.
 #[derive(Clone, Debug)]
 struct Wish {
@@ -283,6 +261,8 @@ struct Wish {
     state: State,
     user: String,
     account: String,
+    /// Those with a subscription that this may match; empty for all.
+    filter: String,
     mqtt: bool,
 }
 
@@ -300,6 +280,12 @@ impl Wish {
                 return Err(Refusal::Bad(why));
             }
         }
+        let filter = Some(query.text("filter-subject")).filter(|filter| *filter != ">");
+        let filter = filter.unwrap_or_default().to_owned();
+        if !filter.is_empty() && query.text("acc").is_empty() {
+            let why = "filter by subject only valid with account filtering";
+            return Err(Refusal::Bad(why.to_owned()));
+        }
         Ok(Self {
             sort,
             auth,
@@ -310,6 +296,7 @@ impl Wish {
             state,
             user: query.text("user").to_owned(),
             account: query.text("acc").to_owned(),
+            filter,
             mqtt: !query.text("mqtt_client").is_empty(),
         })
     }
@@ -354,6 +341,14 @@ pub(super) fn connz(endpoints: &Endpoints, query: &Query) -> Result<Connz, Refus
     let mut found: Vec<Sorted> = Vec::new();
     if wish.state != State::Closed {
         connz.total += open(endpoints, &wish, &mut found)?;
+        if !wish.filter.is_empty() {
+            let holders = holders(endpoints, &wish.filter)?;
+            let holds = |entry: &Entry| match entry {
+                Entry::Open(shard, conn) => holders.contains(&(*shard, *conn)),
+                Entry::Closed(_) => true,
+            };
+            found.retain(|(_, entry)| holds(entry));
+        }
     }
     if wish.state != State::Open {
         let had_open = !found.is_empty();

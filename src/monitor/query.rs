@@ -3,6 +3,8 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use super::endpoints::Refusal;
+
 /// Options of one request. Of a repeated one the first counts, as with nats-server.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Query(Vec<(String, String)>);
@@ -141,6 +143,28 @@ pub(super) fn decode(text: &str, query: bool) -> Option<String> {
         });
     }
     Some(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Which connections are wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    Open,
+    Closed,
+    All,
+}
+
+impl State {
+    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+        match text.to_lowercase().as_str() {
+            "" | "open" => Ok(Self::Open),
+            "closed" => Ok(Self::Closed),
+            "any" | "all" => Ok(Self::All),
+            _ => {
+                let shown: String = text.chars().take(256).collect();
+                Err(Refusal::Bad(format!("Error decoding state for {shown}")))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 //! A list is made in two passes over the table of each shard: the first counts what belongs on it,
 //! part by part; the second copies only the parts that the page wanted shows.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use ringbus_shard::engine::{Subscription, SubscriptionView};
-use ringbus_shard::ids::{AccountId, ClientId};
+use ringbus_shard::ids::{AccountId, ClientId, ConnId};
 use ringbus_shard::io::Sight;
 use ringbus_shard::subject;
 use serde::Serialize;
@@ -270,6 +271,48 @@ fn list(
         (details, (step + 1 < parts.len()).then_some(step + 1))
     });
     Ok((total, all(found)?.into_iter().flatten().flatten().collect()))
+}
+
+/// The connections that have subscriptions which `filter` may match.
+pub(super) fn holders(
+    endpoints: &Endpoints,
+    filter: &str,
+) -> Result<HashSet<(usize, ConnId)>, Refusal> {
+    let filter: Arc<[u8]> = filter.as_bytes().into();
+    let slices = endpoints.inspector.gather(move |sight, begin| {
+        let slots = begin..begin.saturating_add(SLOTS);
+        let all = sight.shard.exchange().subscriptions.in_slots(slots);
+        let own = all.filter(|held| !held.is_shadow() && subject::collide(&filter, &held.pattern));
+        (own.map(|held| held.conn).collect::<Vec<_>>(), next_slots(sight, begin))
+    });
+    let shards = all(slices)?.into_iter().enumerate();
+    Ok(shards.flat_map(|(shard, of)| of.into_iter().flatten().map(move |it| (shard, it))).collect())
+}
+
+/// How many subscriptions of an account get messages on `subject`, or are for nothing but what
+/// that pattern matches; of one queue group, if one is named.
+pub(super) fn interested(
+    endpoints: &Endpoints,
+    account: AccountId,
+    subject: &str,
+    queue: Option<&str>,
+) -> Result<usize, Refusal> {
+    let subject: Arc<[u8]> = subject.as_bytes().into();
+    let queue: Option<Arc<[u8]>> = queue.map(|queue| queue.as_bytes().into());
+    let literal = subject::is_literal(&subject);
+    let wish = Wish { account: Some(account), test: Arc::new([]) };
+    let slices = endpoints.inspector.gather(move |sight, begin| {
+        let counts = |held: &&Subscription| {
+            let pattern: &[u8] = &held.pattern;
+            let meant = match literal {
+                true => subject::matches(pattern, &subject),
+                false => subject::is_subset(pattern, &subject),
+            };
+            meant && queue.as_deref().is_none_or(|queue| held.queue.as_deref() == Some(queue))
+        };
+        (wanted(sight, begin, &wish).filter(counts).count(), next_slots(sight, begin))
+    });
+    Ok(all(slices)?.into_iter().flatten().sum())
 }
 
 /// How many subscriptions of an account match a subject.

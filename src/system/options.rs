@@ -39,6 +39,7 @@ impl Options {
         }
         let fields: Map<String, Value> =
             serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        check_types(&fields)?;
         let filter = Filter::deserialize(Value::Object(filter_fields(&fields)))
             .map_err(|error| error.to_string())?;
         let texts = |name: &str| {
@@ -67,6 +68,64 @@ impl Options {
             && domain.is_empty()
             && tags.iter().all(tagged)
     }
+}
+
+/// Options that mean the same to whatever is asked, and the type they have.
+const TYPES: [(&str, &str); 16] = [
+    ("offset", "int"),
+    ("limit", "int"),
+    ("state", "int"),
+    ("cid", "uint64"),
+    ("auth", "bool"),
+    ("subscriptions", "bool"),
+    ("subscriptions_detail", "bool"),
+    ("include_unused", "bool"),
+    ("sort", "string"),
+    ("user", "string"),
+    ("acc", "string"),
+    ("account", "string"),
+    ("test", "string"),
+    ("filter_subject", "string"),
+    ("mqtt_client", "string"),
+    ("name", "string"),
+];
+
+/// Refuses options of another type, in the words of Go.
+fn check_types(fields: &Map<String, Value>) -> Result<(), String> {
+    for (name, kind) in TYPES {
+        let Some(value) = fields.get(name) else { continue };
+        let found = match value {
+            Value::Null => continue,
+            Value::String(_) => "string",
+            Value::Bool(_) => "bool",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+            Value::Number(number) => {
+                let fits = match kind {
+                    "int" => number.is_i64(),
+                    "uint64" => number.is_u64(),
+                    _ => false,
+                };
+                if fits {
+                    continue;
+                }
+                let shown = if matches!(kind, "int" | "uint64") {
+                    format!("number {number}")
+                } else {
+                    "number".into()
+                };
+                return Err(unlike(&shown, name, kind));
+            }
+        };
+        if found != kind {
+            return Err(unlike(found, name, kind));
+        }
+    }
+    Ok(())
+}
+
+fn unlike(found: &str, name: &str, kind: &str) -> String {
+    format!("json: cannot unmarshal {found} into Go struct field {name} of type {kind}")
 }
 
 fn filter_fields(fields: &Map<String, Value>) -> Map<String, Value> {

@@ -28,8 +28,19 @@ pub(super) fn patterns(server_id: &str) -> [String; 6] {
         format!("$SYS.REQ.SERVER.{server_id}.*"),
         "$SYS.REQ.ACCOUNT.*.*".to_owned(),
         "$SYS.REQ.ACCOUNT.NSUBS".to_owned(),
-        "$SYS.DEBUG.SUBSCRIBERS".to_owned(),
+        SUBSCRIBERS.to_owned(),
     ]
+}
+
+/// How many subscribers there are: `subject` or `subject queue`, in the account of who asks.
+const SUBSCRIBERS: &str = "$SYS.DEBUG.SUBSCRIBERS";
+
+/// Who asks from another account, as the server itself said when the request crossed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asking {
+    acc: String,
+    svc: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,6 +80,9 @@ impl Desk<'_> {
         if request.reply.is_empty() && !acts {
             return Answer::None;
         }
+        if request.subject == SUBSCRIBERS {
+            return self.subscribers(request).map_or(Answer::None, Answer::Now);
+        }
         self.answer_now(&tokens, &request.body).map_or(Answer::None, Answer::Now)
     }
 
@@ -81,8 +95,6 @@ impl Desk<'_> {
             ["$SYS", "REQ", "SERVER", _, kind] => self.server_data(kind, body),
             ["$SYS", "REQ", "ACCOUNT", "NSUBS"] => Some(self.count(body)),
             ["$SYS", "REQ", "ACCOUNT", name, kind] => self.account_data(name, kind, body),
-            // Meant for other accounts, which cannot reach it before there are imports.
-            ["$SYS", "DEBUG", "SUBSCRIBERS"] => Some(b"0".to_vec()),
             _ => None,
         }
     }
@@ -185,6 +197,25 @@ impl Desk<'_> {
             (Ok(Treated::Unknown), Treatment::LameDuck) => failed(500, "no such client id"),
             (Err(stuck), _) => failed(500, &stuck.to_string()),
         }
+    }
+
+    /// None if who asks cannot be made out.
+    fn subscribers(&self, request: &Request) -> Option<Vec<u8>> {
+        let mut lines = request.headers.lines();
+        let said = lines.find_map(|line| line.strip_prefix("Nats-Request-Info:"));
+        let asking: Asking = match said {
+            Some(said) => serde_json::from_str(said).ok()?,
+            None if request.headers.is_empty() => Asking::default(),
+            // Headers of an operator are of no account.
+            None => return None,
+        };
+        let system = self.endpoints.facts().system_account.clone();
+        let named = [asking.svc, asking.acc, system].into_iter().find(|name| !name.is_empty())?;
+        let text = String::from_utf8_lossy(&request.body);
+        let mut words = text.trim().split(' ');
+        let (subject, queue) = (words.next()?, words.next());
+        let count = self.endpoints.interested(&named, subject, queue).ok()?;
+        Some(count.to_string().into_bytes())
     }
 
     fn count(&self, body: &[u8]) -> Vec<u8> {

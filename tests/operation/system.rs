@@ -197,6 +197,25 @@ fn options_mean_what_they_mean_in_a_url() {
     let some = r#"{"accounts":["B"],"include_unused":true}"#;
     assert_eq!(names(&admin.json("$SYS.REQ.ACCOUNT.PING.STATZ", some)), ["B"]);
 
+    for (subject, expected) in
+        [("foo.*", ["ann"].as_slice()), ("foo.x", &["ann"]), ("none", &[]), (">", &["ann"])]
+    {
+        let wish = format!(r#"{{"acc":"A","auth":true,"filter_subject":"{subject}"}}"#);
+        let found = admin.json("$SYS.REQ.SERVER.PING.CONNZ", &wish);
+        let list = found["data"]["connections"].as_array().unwrap();
+        let users: Vec<_> = list.iter().map(|it| it["authorized_user"].as_str().unwrap()).collect();
+        assert_eq!(users, expected, "{subject}");
+    }
+    let bad = admin.json("$SYS.REQ.SERVER.PING.CONNZ", r#"{"filter_subject":"foo.x"}"#);
+    let why = "filter by subject only valid with account filtering";
+    assert_eq!(bad["error"], json!({"code": 500, "description": why}));
+    let bad = admin.json("$SYS.REQ.SERVER.PING.CONNZ", r#"{"limit":"x"}"#);
+    assert_eq!(bad["error"]["code"], 400);
+    // In the system account itself, as nobody imports it here: what the admin is subscribed to.
+    assert_eq!(admin.request("$SYS.DEBUG.SUBSCRIBERS", "answers.x"), "1");
+    assert_eq!(admin.request("$SYS.DEBUG.SUBSCRIBERS", "answers.>"), "1");
+    assert_eq!(admin.request("$SYS.DEBUG.SUBSCRIBERS", "answers.x q"), "0");
+
     let bad = admin.json("$SYS.REQ.SERVER.PING.CONNZ", r#"{"sort":"bad"}"#);
     let error = json!({"code": 500, "description": "invalid sorting option: bad"});
     assert_eq!((&bad["data"], &bad["error"]), (&Value::Null, &error));
