@@ -119,6 +119,7 @@ impl Socket {
             let unsaid = std::mem::take(&mut secret.unsaid);
             self.to_server.extend(secret.toy.seal(&unsaid));
             if secret.leaves && self.client == ClientEnd::Open {
+                self.to_server.extend(ToyClient::end());
                 self.client = ClientEnd::Finished;
             }
         }
@@ -142,6 +143,14 @@ impl Socket {
         {
             secret.leaves = true;
             return;
+        }
+        // Not every client says so before its socket does.
+        if let Some(secret) = &self.secret
+            && (self.client, end) == (ClientEnd::Open, ClientEnd::Finished)
+            && secret.toy.is_open()
+            && rng.bool()
+        {
+            self.to_server.extend(ToyClient::end());
         }
         self.client = end;
         if end == ClientEnd::Reset {
