@@ -1,6 +1,6 @@
 //! Cipher suites and curves, by the names that Go has for them.
 
-use rustls::crypto::{SupportedKxGroup, ring};
+use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
 use rustls::{NamedGroup, SupportedCipherSuite};
 
 /// Suites, the best first.
@@ -47,14 +47,15 @@ const INSECURE_SUITES_OF_GO: [&str; 12] = [
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
 
-const CURVES: [(&str, NamedGroup); 3] = [
+const CURVES: [(&str, NamedGroup); 5] = [
+    ("X25519MLKEM768", NamedGroup::X25519MLKEM768),
+    ("SecP256r1MLKEM768", NamedGroup::secp256r1MLKEM768),
     ("X25519", NamedGroup::X25519),
     ("CurveP256", NamedGroup::secp256r1),
     ("CurveP384", NamedGroup::secp384r1),
 ];
 
-const CURVES_OF_GO: [&str; 4] =
-    ["CurveP521", "X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024"];
+const CURVES_OF_GO: [&str; 2] = ["CurveP521", "SecP384r1MLKEM1024"];
 
 /// The cipher suite of this name.
 #[must_use]
@@ -64,7 +65,7 @@ pub fn suite(name: &str) -> Known<SupportedCipherSuite> {
         let own = suite.suite().as_str().unwrap_or_default();
         own.strip_prefix("TLS13_").or_else(|| own.strip_prefix("TLS_")) == name.strip_prefix("TLS_")
     };
-    match ring::ALL_CIPHER_SUITES.iter().find(has_name) {
+    match aws_lc_rs::ALL_CIPHER_SUITES.iter().find(has_name) {
         Some(suite) => Known::Here(*suite),
         None if SUITES_OF_GO.contains(&name) => Known::Elsewhere,
         None if INSECURE_SUITES_OF_GO.contains(&name) => Known::Insecure,
@@ -76,7 +77,7 @@ pub fn suite(name: &str) -> Known<SupportedCipherSuite> {
 #[must_use]
 pub fn curve(name: &str) -> Known<&'static dyn SupportedKxGroup> {
     let group = CURVES.iter().find(|(known, _)| *known == name).map(|(_, group)| *group);
-    match ring::ALL_KX_GROUPS.iter().find(|offered| Some(offered.name()) == group) {
+    match aws_lc_rs::ALL_KX_GROUPS.iter().find(|offered| Some(offered.name()) == group) {
         Some(offered) => Known::Here(*offered),
         None if CURVES_OF_GO.contains(&name) => Known::Elsewhere,
         None => Known::Nowhere,
@@ -87,7 +88,7 @@ impl Suites {
     /// These, and all of TLS 1.3, which Go does not let anybody choose.
     #[must_use]
     pub fn chosen(chosen: &[SupportedCipherSuite]) -> Self {
-        let all = ring::ALL_CIPHER_SUITES.iter();
+        let all = aws_lc_rs::ALL_CIPHER_SUITES.iter();
         Self(
             all.filter(|suite| suite.tls13().is_some() || chosen.contains(suite))
                 .copied()

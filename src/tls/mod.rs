@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::client::verify_server_name;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -157,7 +157,7 @@ impl Offer {
 /// Where every server begins: what is offered, but for certificates of either side.
 fn builder(offer: &Offer) -> Result<(Arc<CryptoProvider>, Builder), String> {
     let Offer { suites, curves, oldest, .. } = offer;
-    let all = ring::default_provider();
+    let all = aws_lc_rs::default_provider();
     let provider = Arc::new(CryptoProvider {
         cipher_suites: suites.clone().map_or(all.cipher_suites, |Suites(suites)| suites),
         kx_groups: curves.clone().map_or(all.kx_groups, |Curves(curves)| curves),

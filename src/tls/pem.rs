@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -68,7 +68,7 @@ pub fn pair(
     {
         return Err(format!("x509: malformed certificate: {error} ({cert_path})"));
     }
-    let provider = ring::default_provider();
+    let provider = aws_lc_rs::default_provider();
     let signing = provider.key_provider.load_private_key(key).map_err(|_| {
         format!(
             "tls: failed to parse private key ({key_path}): expected an RSA, ECDSA (P-256, P-384) \

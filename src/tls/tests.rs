@@ -41,7 +41,7 @@ pub(super) fn roots(offer: &Offer) -> rustls::RootCertStore {
 fn shown(server: &Server, roots: &[&CertificateDer<'static>], name: &str) -> String {
     let mut store = rustls::RootCertStore::empty();
     store.add_parsable_certificates(roots.iter().copied().cloned());
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -97,7 +97,7 @@ fn two_servers_are_the_same_if_clients_see_no_difference() {
         Offer { oldest: Oldest::Tls13, ..one.clone() },
         Offer { timeout: Duration::from_secs(1), ..one.clone() },
         Offer { suites: Some(Suites::chosen(&[])), ..one.clone() },
-        Offer { curves: Some(Curves::chosen(vec![ring::kx_group::X25519])), ..one.clone() },
+        Offer { curves: Some(Curves::chosen(vec![aws_lc_rs::kx_group::X25519])), ..one.clone() },
     ] {
         assert!(!server(&one).same(&server(&other)));
     }
@@ -142,14 +142,14 @@ fn no_key_is_shown() {
 
 #[test]
 fn names_of_go_are_known() {
-    let offered = ring::ALL_CIPHER_SUITES.iter().filter_map(|suite| suite.suite().as_str());
+    let offered = aws_lc_rs::ALL_CIPHER_SUITES.iter().filter_map(|suite| suite.suite().as_str());
     for name in offered.map(|name| name.replace("TLS13_", "TLS_")) {
         assert!(matches!(choice::suite(&name), choice::Known::Here(_)), "{name}");
     }
     for name in ["", "TLS_", "tls_aes_128_gcm_sha256", "AES_128_GCM_SHA256", "TLS13_AES_128"] {
         assert!(matches!(choice::suite(name), choice::Known::Nowhere), "{name}");
     }
-    for name in ["X25519", "CurveP256", "CurveP384"] {
+    for name in ["X25519MLKEM768", "SecP256r1MLKEM768", "X25519", "CurveP256", "CurveP384"] {
         assert!(matches!(choice::curve(name), choice::Known::Here(_)), "{name}");
     }
     assert!(matches!(choice::curve("CurveP521"), choice::Known::Elsewhere));

@@ -239,11 +239,15 @@ impl Carrier {
             self.input.extend_from_slice(bytes);
             return None;
         }
-        scratch.extend_from_slice(&self.input);
-        scratch.extend_from_slice(bytes);
-        let opened = transport.open(scratch, &mut self.output, plain);
+        let mut input = bytes;
+        if !self.input.is_empty() {
+            scratch.extend_from_slice(&self.input);
+            scratch.extend_from_slice(bytes);
+            input = scratch;
+        }
+        let opened = transport.open(input, &mut self.output, plain);
         self.ended |= opened.outcome == Ok(Peering::Ended);
-        let rest = scratch.get(opened.consumed..).unwrap_or_default();
+        let rest = input.get(opened.consumed..).unwrap_or_default();
         // Exactly as much memory as there are bytes: most connections are idle most of the time.
         self.input = rest.to_vec();
         scratch.clear();

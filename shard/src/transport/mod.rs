@@ -148,9 +148,9 @@ pub enum Peering {
 
 /// Both sides' bytes of one connection.
 ///
-/// `input` is always what came and was not consumed yet, in order; it may be changed at will, but
-/// what is not consumed is given again, with more behind it. What goes to the socket because of
-/// what came (an answer, an alert) is appended to `output`, with a failure too.
+/// `input` is always what came and was not consumed yet, in order. That of a handshake may be
+/// changed at will, but what is not consumed is given again, with more behind it. What goes to the
+/// socket because of what came (an answer, an alert) is appended to `output`, with a failure too.
 pub trait Transport: Send {
     /// Bytes that the input must have for a look at it to be worth while.
     fn need(&self, input: &[u8]) -> usize;
@@ -163,12 +163,7 @@ pub trait Transport: Send {
     fn shake(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> Shaken;
 
     /// Opens what came after the handshake, piece by piece.
-    fn open(
-        &mut self,
-        input: &mut [u8],
-        output: &mut Vec<u8>,
-        plain: &mut dyn FnMut(&[u8]),
-    ) -> Opened;
+    fn open(&mut self, input: &[u8], output: &mut Vec<u8>, plain: &mut dyn FnMut(&[u8])) -> Opened;
 
     /// Seals `plain`, which is not empty, and appends it to `output`.
     ///

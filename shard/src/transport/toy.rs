@@ -44,8 +44,8 @@ struct Toy {
     key: Option<u8>,
 }
 
-fn turn_over(bytes: &mut [u8], key: u8) {
-    bytes.iter_mut().for_each(|byte| *byte ^= key);
+fn turned_over(bytes: &[u8], key: u8) -> Vec<u8> {
+    bytes.iter().map(|byte| byte ^ key).collect()
 }
 
 fn seal(plain: &[u8], key: u8, output: &mut Vec<u8>) {
@@ -96,23 +96,17 @@ impl Transport for Toy {
         }
     }
 
-    fn open(
-        &mut self,
-        input: &mut [u8],
-        output: &mut Vec<u8>,
-        plain: &mut dyn FnMut(&[u8]),
-    ) -> Opened {
+    fn open(&mut self, input: &[u8], output: &mut Vec<u8>, plain: &mut dyn FnMut(&[u8])) -> Opened {
         let key = self.key.expect("the handshake is over");
         let mut consumed = 0;
         loop {
-            let rest = &mut input[consumed..];
+            let rest = &input[consumed..];
             let outcome = match rest.first() {
                 None => Ok(Peering::GoesOn),
                 Some(&END) => Ok(Peering::Ended),
                 Some(&RECORD) => match record(rest) {
                     Some(len) if len <= rest.len() => {
-                        turn_over(&mut rest[3..len], key);
-                        plain(&rest[3..len]);
+                        plain(&turned_over(&rest[3..len], key));
                         consumed += len;
                         continue;
                     }

@@ -180,12 +180,7 @@ impl Transport for Records {
         }
     }
 
-    fn open(
-        &mut self,
-        input: &mut [u8],
-        output: &mut Vec<u8>,
-        plain: &mut dyn FnMut(&[u8]),
-    ) -> Opened {
+    fn open(&mut self, input: &[u8], output: &mut Vec<u8>, plain: &mut dyn FnMut(&[u8])) -> Opened {
         let mut consumed = 0;
         // What came with the end of the handshake.
         self.take_opened(plain);

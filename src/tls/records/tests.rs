@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 
 use ringbus_shard::clock::Now;
 use ringbus_shard::transport::Transports;
-use rustls::crypto::ring::{self, cipher_suite};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, SupportedCipherSuite, Tls12CipherSuite};
 
@@ -31,7 +31,7 @@ impl Bench {
         let offer = Offer { suites: Some(Suites(suites.to_vec())), ..offer(&["localhost"]) };
         let provider = rustls::crypto::CryptoProvider {
             cipher_suites: suites.to_vec(),
-            ..ring::default_provider()
+            ..aws_lc_rs::default_provider()
         };
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
@@ -62,10 +62,10 @@ impl Bench {
         shaken
     }
 
-    fn open(&mut self, mut input: Vec<u8>) -> Opened {
+    fn open(&mut self, input: Vec<u8>) -> Opened {
         let heard = &mut self.heard;
         let mut plain = |bytes: &[u8]| heard.extend_from_slice(bytes);
-        self.server.open(&mut input, &mut self.said, &mut plain)
+        self.server.open(&input, &mut self.said, &mut plain)
     }
 
     /// The client reads what the server said; returns it in plain, and whether that is all.
@@ -145,7 +145,7 @@ fn an_end_before_the_handshake_is_over_establishes_nothing() {
 fn who_is_asked_for_another_curve_was_not_answered() {
     let mut bench = Bench::with(&SUITES[..1]);
     let offer = Offer {
-        curves: Some(crate::tls::choice::Curves::chosen(vec![ring::kx_group::SECP384R1])),
+        curves: Some(crate::tls::choice::Curves::chosen(vec![aws_lc_rs::kx_group::SECP384R1])),
         ..offer(&["localhost"])
     };
     let first = ringbus_shard::transport::First::No;
