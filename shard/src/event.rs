@@ -103,6 +103,8 @@ pub struct Asked {
     pub user: Option<Arc<str>>,
     /// What its client may do, if that is bounded.
     pub permissions: Option<Arc<Permissions>>,
+    /// How long it may stay, if not for ever; whole seconds.
+    pub stays: Option<Duration>,
     /// What is asked.
     pub subject: Box<[u8]>,
     /// The subject of the answer.

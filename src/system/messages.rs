@@ -1,6 +1,7 @@
 //! The JSON of events and answers, in the fields and order of nats-server 2.15: tools read it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use ringbus_shard::authorize::{Lists, Responses, Rules};
@@ -110,7 +111,12 @@ pub(super) fn statsz(server: &ServerInfo, statsz: &Statsz) -> Vec<u8> {
 }
 
 /// Who asks.
-pub(super) fn user_info(user: &str, account: &str, rules: Option<&Rules>) -> Vec<u8> {
+pub(super) fn user_info(
+    user: &str,
+    account: &str,
+    rules: Option<&Rules>,
+    stays: Option<Duration>,
+) -> Vec<u8> {
     #[derive(Serialize)]
     struct UserInfo<'a> {
         user: &'a str,
@@ -118,9 +124,14 @@ pub(super) fn user_info(user: &str, account: &str, rules: Option<&Rules>) -> Vec
         account_name: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         permissions: Option<Permissions<'a>>,
+        /// Nanoseconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<u64>,
     }
     let permissions = rules.map(Permissions::new);
-    to_json(&UserInfo { user, account, account_name: account, permissions })
+    let nanos = |stays: Duration| u64::try_from(stays.as_nanos()).unwrap_or(u64::MAX);
+    let expires = stays.filter(|stays| !stays.is_zero()).map(nanos);
+    to_json(&UserInfo { user, account, account_name: account, permissions, expires })
 }
 
 #[derive(Debug, Serialize)]

@@ -158,7 +158,10 @@ impl Desk<'_> {
             b"$SYS.REQ.USER.INFO" => {
                 let user = asked.user.as_deref().unwrap_or("");
                 let rules = asked.permissions.as_ref().map(|permissions| permissions.rules());
-                Some(messages::answer(&self.server, messages::user_info(user, account, rules)))
+                Some(messages::answer(
+                    &self.server,
+                    messages::user_info(user, account, rules, asked.stays),
+                ))
             }
             // By its own name, even if that is one which asks for all when an operator says it.
             b"$SYS.REQ.ACCOUNT.PING.STATZ" => match self.options(&asked.body) {

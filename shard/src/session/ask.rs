@@ -39,6 +39,13 @@ impl Asking {
     }
 }
 
+/// Time until then in whole seconds, from now to the beginning of the second in which it lies.
+fn left(wall: Duration, now: Now, end: Now) -> Duration {
+    let since_1970 = |at: Now| wall + at.since(Now::ZERO);
+    let end = Duration::from_secs(since_1970(end).as_secs());
+    Duration::from_secs(end.saturating_sub(since_1970(now)).as_secs())
+}
+
 impl ClientSession {
     /// Whether a publish is such a request; it was made then, and is no message.
     pub(super) fn asks(
@@ -62,6 +69,7 @@ impl ClientSession {
                 account_name: self.grant.account_name.clone(),
                 user: self.grant.user.clone(),
                 permissions: self.grant.permissions.clone(),
+                stays: self.expires.map(|end| left(exchange.wall, now, end)),
                 subject: publish.subject.into(),
                 reply: publish.reply.into(),
                 body: body.into(),

@@ -17,7 +17,7 @@ impl Scene {
         std::iter::from_fn(|| self.shard.take_event()).map(|event| event.what).collect()
     }
 
-    fn asked(&mut self) -> Vec<Asked> {
+    pub(super) fn asked(&mut self) -> Vec<Asked> {
         let asked = |what| match what {
             What::Asked(asked) => Some(*asked),
             _ => None,

@@ -67,6 +67,18 @@ fn a_client_goes_when_its_time_is_over() {
 }
 
 #[test]
+fn who_asks_hears_how_long_it_may_stay() {
+    for (stays, expected) in [(None, None), (Some(60), Some(49)), (Some(10), Some(0))] {
+        let (mut scene, _, conn) = scene(stays.map(Duration::from_secs), false);
+        scene.wait(Duration::from_millis(if expected == Some(0) { 9_500 } else { 10_500 }));
+        scene.asked();
+        scene.says(conn, "PUB $SYS.REQ.USER.INFO r 0\r\n\r\n");
+        let asked: Vec<_> = scene.asked().into_iter().map(|asked| asked.stays).collect();
+        assert_eq!(asked, [expected.map(Duration::from_secs)]);
+    }
+}
+
+#[test]
 fn who_connects_again_may_stay_anew() {
     let (mut scene, _, conn) = scene(Some(Duration::from_secs(60)), false);
     scene.wait(Duration::from_secs(30));
