@@ -182,24 +182,24 @@ impl Patterns {
         if self.nodes.is_empty() || has_empty_token(subject) {
             return;
         }
-        // The nodes still to be visited, with what is left of the subject: not a recursion, as a
-        // subject may have thousands of tokens.
+        // The nodes still to be visited beside the next one, with what is left of the subject: not
+        // a recursion, as a subject may have thousands of tokens.
         let mut open: SmallVec<[Visit<'_>; 8]> = SmallVec::new();
-        open.push((0, Some(subject)));
-        while let Some((id, left)) = open.pop() {
-            let Some(node) = self.nodes.get(id) else { continue };
-            let Some(left) = left else {
-                if take(&node.here) {
-                    return;
-                }
-                continue;
-            };
-            if take(&node.rest) {
+        let mut next: Option<Visit<'_>> = Some((0, Some(subject)));
+        while let Some((id, left)) = next {
+            let Some(node) = self.nodes.get(id) else { return };
+            if take(if left.is_some() { &node.rest } else { &node.here }) {
                 return;
             }
-            let (token, left) = split(left);
-            open.extend(node.star.map(|child| (child, left)));
-            open.extend(node.child(token).map(|child| (child, left)));
+            let below = left.and_then(|left| {
+                let (token, left) = split(left);
+                let children = (node.child(token), node.star);
+                if let (Some(_), Some(star)) = children {
+                    open.push((star, left));
+                }
+                Some((children.0.or(children.1)?, left))
+            });
+            next = below.or_else(|| open.pop());
         }
     }
 
@@ -239,16 +239,24 @@ impl Patterns {
 
 impl Node {
     fn child(&self, token: &[u8]) -> Option<NodeId> {
+        if self.literals.len() <= SCAN_MAX {
+            let child = self.literals.iter().find(|(known, _)| **known == *token);
+            return child.map(|(_, child)| *child);
+        }
         let place = self.literals.binary_search_by(|(known, _)| (**known).cmp(token)).ok()?;
         self.literals.get(place).map(|(_, child)| *child)
     }
 }
 
-/// The first token, and what comes behind its dot.
+/// Children up to which looking at each costs less than a search: most differ in their length.
+const SCAN_MAX: usize = 8;
+
+/// The first token, and what comes behind its dot. Tokens are short: calling a search costs more
+/// than looking at their bytes.
+#[inline]
 fn split(subject: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let mut left = tokens(subject);
-    let token = left.next().unwrap_or_default();
-    (token, subject.get(token.len() + 1..))
+    let end = subject.iter().position(|byte| *byte == b'.').unwrap_or(subject.len());
+    (subject.get(..end).unwrap_or_default(), subject.get(end + 1..))
 }
 
 /// Whether two patterns match a subject in common.

@@ -3,7 +3,7 @@
 //!
 //! The verdict on a subject is kept with the memo of the last subject, so that a publisher that
 //! stays on one pays nothing for them, and its receivers do not either (`shard/ruled_1_to_1` in
-//! `bench/record/instructions.txt`). Any other subject is looked up in the rules: about 1,000
+//! `bench/record/instructions.txt`). Any other subject is looked up in the rules: about 500
 //! instructions.
 
 use std::sync::Arc;

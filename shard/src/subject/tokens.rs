@@ -67,7 +67,15 @@ pub fn token_count(subject: &[u8]) -> usize {
 /// Whether a token is empty, so that a publish to the subject matches no pattern.
 #[must_use]
 pub fn has_empty_token(subject: &[u8]) -> bool {
-    tokens(subject).any(<[u8]>::is_empty)
+    let mut after_dot = true;
+    for byte in subject {
+        let dot = *byte == b'.';
+        if dot && after_dot {
+            return true;
+        }
+        after_dot = dot;
+    }
+    after_dot
 }
 
 #[cfg(test)]
