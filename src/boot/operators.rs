@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use ringbus_shard::account::Accounts as Terms;
 use ringbus_shard::io::Control;
 use tracing::{error, info, warn};
 
@@ -144,6 +145,12 @@ pub(super) fn watch(auth: &Auth, facts: &SharedFacts, control: Option<Control>) 
     operators.registry().watch(move |change| match (change, &told) {
         (Change::Entered(account), _) => shown.enter(account),
         (Change::Changed(account), Some(control)) => control.review(account.id),
+        (Change::Shared(terms), control) => {
+            if let Some(control) = control {
+                control.accounts(terms);
+            }
+            shown.share(terms);
+        }
         (Change::Changed(_), None) => {}
     });
     show(operators, facts);
@@ -157,6 +164,15 @@ pub(super) fn watch(auth: &Auth, facts: &SharedFacts, control: Option<Control>) 
 pub(super) fn show(operators: &Operators, facts: &SharedFacts) {
     for known in operators.registry().all() {
         facts.enter(&known.account);
+    }
+    operators.registry().hold(|terms| facts.share(terms));
+}
+
+/// What holds in each account by these settings, if operators do not say it.
+pub(super) fn terms(settings: &Settings, accounts: &Accounts, auth: &Auth) -> Arc<Terms> {
+    match auth.operators() {
+        Some(operators) => operators.registry().terms(),
+        None => Arc::new(settings.auth.terms(accounts)),
     }
 }
 

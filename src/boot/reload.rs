@@ -17,6 +17,7 @@ use super::{Live, Server, advertised, operators};
 use crate::auth::nkey::PublicKey;
 use crate::cli::{Program, Verbosity};
 use crate::config::{self, Credentials, Loaded, Logging, ReloadStep, Settings, Tls};
+use crate::data_plane::Terms;
 use crate::files;
 use crate::listen;
 use crate::monitor::{Facts, round_trip};
@@ -64,6 +65,9 @@ impl Server<'_> {
         if let Some(judge) = judge {
             live.auth = Arc::new(judge);
             live.operators.set(live.auth.operators().cloned());
+            if let Some(old) = &was {
+                old.registry().retire();
+            }
             // What was pushed to the old ones until now holds for the new ones too.
             if let (Some(old), Some(new)) = (&was, live.auth.operators()) {
                 new.registry().take_over(old.registry());
@@ -147,7 +151,15 @@ impl Server<'_> {
     }
 
     fn tell_shards(&self, live: &Live) {
-        match live.running.reload(self.terms(&live.identity, &live.auth, live.rate.as_ref())) {
+        let terms = self.terms(&live.identity, &live.auth, live.rate.as_ref());
+        let reloaded = match live.auth.operators() {
+            // Nobody tells shards of newer claims before they were told of these.
+            Some(operators) => operators.registry().hold(|accounts| {
+                live.running.reload(Terms { accounts: Arc::clone(accounts), ..terms })
+            }),
+            None => live.running.reload(terms),
+        };
+        match reloaded {
             Ok(0) => {}
             Ok(closed) => info!("Closed {closed} connections to fall within max_connections"),
             // It goes on with the new settings as soon as it goes on at all.

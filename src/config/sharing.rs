@@ -425,7 +425,7 @@ pub(super) fn enter(
         let exports = all().flat_map(|(id, it)| it.exports.iter().map(move |item| (id, item)));
         for (id, Item { at, value }) in exports.filter(|(_, item)| item.value.service == service) {
             let kind = if service { "service" } else { "stream" };
-            let mut access = Access { approved: Vec::new(), token: value.token };
+            let mut access = Access { token: value.token, ..Access::default() };
             for name in &value.accounts {
                 match known(name) {
                     Some(account) => access.approved.push(account),

@@ -121,6 +121,14 @@ impl SharedFacts {
         }
     }
 
+    /// Accounts share this with each other from now on.
+    pub fn share(&self, terms: &Arc<ringbus_shard::account::Accounts>) {
+        let mut facts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&facts.terms, terms) {
+            *facts = Arc::new(Facts { terms: Arc::clone(terms), ..Facts::clone(&facts) });
+        }
+    }
+
     /// As they are.
     #[must_use]
     pub fn get(&self) -> Arc<Facts> {

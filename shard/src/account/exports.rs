@@ -19,6 +19,17 @@ pub struct Access {
     /// Which token of the subject has to be the name of the account, counted from 1; if it is not
     /// zero, that alone decides.
     pub token: usize,
+    /// Only who shows a token that lets him.
+    pub by_token: bool,
+}
+
+/// Who wants to import.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Importer<'a> {
+    pub(super) id: AccountId,
+    pub(super) name: &'a str,
+    /// It shows a token that lets it.
+    pub(super) token: bool,
 }
 
 /// How a service answers.
@@ -118,15 +129,19 @@ impl Access {
 
     /// Whether `account` may import `subject`; `exact` if that is the subject of the export itself,
     /// which names nobody.
-    fn admits(&self, account: AccountId, name: &str, subject: &[u8], exact: bool) -> bool {
+    fn admits(&self, account: &Importer<'_>, subject: &[u8], exact: bool) -> bool {
         if let Some(place) = self.token.checked_sub(1) {
-            return !exact && tokens(subject).nth(place) == Some(name.as_bytes());
+            return !exact && tokens(subject).nth(place) == Some(account.name.as_bytes());
         }
-        self.approved.is_empty() || self.approved.contains(&account)
+        if self.by_token {
+            return account.token;
+        }
+        self.approved.is_empty() || self.approved.contains(&account.id)
     }
 
     /// Terms that were given again are added to those before.
     fn merge(&mut self, other: Self) {
+        self.by_token |= other.by_token;
         if other.token > 0 {
             self.token = other.token;
         }
@@ -219,13 +234,23 @@ impl Exports {
         self.streams.is_empty() && self.services.is_empty()
     }
 
-    /// Whether `account` may have messages on `subject`.
-    pub(super) fn admits_stream(&self, account: AccountId, name: &str, subject: &[u8]) -> bool {
+    /// The export of messages on `subject`.
+    #[must_use]
+    pub fn stream(&self, subject: &[u8]) -> Option<&StreamExport> {
         let exact = self.streams.iter().find(|export| *export.subject == *subject);
-        let wide = || self.streams.iter().find(|export| is_subset(subject, &export.subject));
-        exact
-            .or_else(wide)
-            .is_some_and(|export| export.access.admits(account, name, subject, exact.is_some()))
+        exact.or_else(|| self.streams.iter().find(|export| is_subset(subject, &export.subject)))
+    }
+
+    /// The export of a service on `subject`.
+    #[must_use]
+    pub fn service(&self, subject: &[u8]) -> Option<&ServiceExport> {
+        self.services.get(self.service_place(subject)?)
+    }
+
+    /// Whether `account` may have messages on `subject`.
+    pub(super) fn admits_stream(&self, account: &Importer<'_>, subject: &[u8]) -> bool {
+        let export = self.stream(subject);
+        export.is_some_and(|it| it.access.admits(account, subject, *it.subject == *subject))
     }
 
     /// Whether messages on `subject` are offered to anybody.
@@ -234,17 +259,15 @@ impl Exports {
     }
 
     /// The place of the export that `subject` belongs to.
-    pub(super) fn service(&self, subject: &[u8]) -> Option<usize> {
+    pub(super) fn service_place(&self, subject: &[u8]) -> Option<usize> {
         let exact = self.services.iter().position(|export| *export.subject == *subject);
         let wide = || self.services.iter().position(|export| is_subset(subject, &export.subject));
         exact.or_else(wide)
     }
 
     /// Whether `account` may make requests on `subject`.
-    pub(super) fn admits_service(&self, account: AccountId, name: &str, subject: &[u8]) -> bool {
-        let place = self.service(subject);
-        place.and_then(|place| self.services.get(place)).is_some_and(|export| {
-            export.access.admits(account, name, subject, *export.subject == *subject)
-        })
+    pub(super) fn admits_service(&self, account: &Importer<'_>, subject: &[u8]) -> bool {
+        let export = self.service(subject);
+        export.is_some_and(|it| it.access.admits(account, subject, *it.subject == *subject))
     }
 }

@@ -19,6 +19,7 @@ mod imports;
 pub(crate) mod naive;
 mod sharing;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::ids::AccountId;
@@ -65,6 +66,16 @@ impl Accounts {
     #[must_use]
     pub fn get(&self, id: AccountId) -> Option<&Account> {
         self.by_id.get(id.index())
+    }
+
+    /// The accounts in which something else holds than by `other`.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> HashSet<AccountId> {
+        let count = self.by_id.len().max(other.by_id.len());
+        let all = (0..u32::try_from(count).unwrap_or(u32::MAX)).map(AccountId::new);
+        let nothing = Account::default();
+        all.filter(|id| self.get(*id).unwrap_or(&nothing) != other.get(*id).unwrap_or(&nothing))
+            .collect()
     }
 
     /// What becomes of subjects that clients of account `id` publish to.

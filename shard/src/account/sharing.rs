@@ -11,6 +11,7 @@ use crate::ids::AccountId;
 use crate::subject::transform::{Transform, TransformError, as_destination, as_pattern};
 use crate::subject::{collide, has_blank, is_literal, is_subset, is_valid_pattern};
 
+use super::exports::Importer;
 use super::imports::Way;
 use super::{Account, Accounts, ImportError, ServiceImport, StreamImport};
 
@@ -57,7 +58,21 @@ impl Accounts {
         from: &[u8],
         to: &[u8],
     ) -> Result<(), ImportError> {
-        self.may_import_stream(importer, exporter, from)?;
+        self.import_stream_by((importer, false), exporter, from, to)
+    }
+
+    /// The same for an account that perhaps shows a token that lets it.
+    ///
+    /// # Errors
+    /// Returns why it may not, or cannot.
+    pub fn import_stream_by(
+        &mut self,
+        (importer, token): (AccountId, bool),
+        exporter: AccountId,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<(), ImportError> {
+        self.may_import_stream((importer, token), exporter, from)?;
         let to = if to.is_empty() { from } else { to };
         if !is_valid_name(to) {
             return Err(ImportError::Subject);
@@ -97,24 +112,39 @@ impl Accounts {
         from: &[u8],
         prefix: &[u8],
     ) -> Result<(), ImportError> {
+        self.import_stream_behind_by((importer, false), exporter, from, prefix)
+    }
+
+    /// The same for an account that perhaps shows a token that lets it.
+    ///
+    /// # Errors
+    /// Returns why it may not, or cannot.
+    pub fn import_stream_behind_by(
+        &mut self,
+        importer: (AccountId, bool),
+        exporter: AccountId,
+        from: &[u8],
+        prefix: &[u8],
+    ) -> Result<(), ImportError> {
         self.may_import_stream(importer, exporter, from)?;
         if !is_literal(prefix) {
             return Err(ImportError::Prefix);
         }
         let dot: &[u8] = if prefix.ends_with(b".") { b"" } else { b"." };
-        self.import_stream(importer, exporter, from, &[prefix, dot, from].concat())
+        self.import_stream_by(importer, exporter, from, &[prefix, dot, from].concat())
     }
 
     fn may_import_stream(
         &self,
-        importer: AccountId,
+        (importer, token): (AccountId, bool),
         exporter: AccountId,
         from: &[u8],
     ) -> Result<(), ImportError> {
         let name = self.name(importer);
         let exports = self.get(exporter).map(|account| &account.exports);
-        let admits = |name: &str| exports.is_some_and(|it| it.admits_stream(importer, name, from));
-        if !is_valid_name(from) || !admits(&name) {
+        let importer = Importer { id: importer, name: &name, token };
+        let admits = || exports.is_some_and(|it| it.admits_stream(&importer, from));
+        if !is_valid_name(from) || !admits() {
             return Err(ImportError::StreamUnauthorized);
         }
         Ok(())
@@ -130,14 +160,28 @@ impl Accounts {
         exporter: AccountId,
         service: Service<'_>,
     ) -> Result<(), ImportError> {
+        self.import_service_by((importer, false), exporter, service)
+    }
+
+    /// The same for an account that perhaps shows a token that lets it.
+    ///
+    /// # Errors
+    /// Returns why it may not, or cannot.
+    pub fn import_service_by(
+        &mut self,
+        (importer, token): (AccountId, bool),
+        exporter: AccountId,
+        service: Service<'_>,
+    ) -> Result<(), ImportError> {
         let Service { from, to, share } = service;
         if !is_valid_name(from) || !is_valid_name(to) {
             return Err(ImportError::Subject);
         }
         let name = self.name(importer);
         let exports = self.get(exporter).map(|account| &account.exports);
-        let place = exports.and_then(|exports| exports.service(to));
-        let admitted = exports.is_some_and(|it| it.admits_service(importer, &name, to));
+        let place = exports.and_then(|exports| exports.service_place(to));
+        let asking = Importer { id: importer, name: &name, token };
+        let admitted = exports.is_some_and(|it| it.admits_service(&asking, to));
         let export = place.zip(exports).and_then(|(place, it)| it.services().get(place));
         let (Some(place), Some(export), true) = (place, export, admitted) else {
             return Err(ImportError::ServiceUnauthorized);

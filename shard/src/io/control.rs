@@ -3,10 +3,12 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
 
+use crate::account::Accounts;
 use crate::engine::{Treated, Treatment};
 use crate::ids::{AccountId, ClientId, ShardId};
 use crate::options::Grant;
@@ -41,6 +43,13 @@ impl Control {
     pub fn review(&self, account: AccountId) {
         for shard in ShardId::all(self.inspector.shards()) {
             self.inspector.order(shard, Order::Review(account));
+        }
+    }
+
+    /// Something else holds in accounts. Who is let in after this is let in on these terms.
+    pub fn accounts(&self, accounts: &Arc<Accounts>) {
+        for shard in ShardId::all(self.inspector.shards()) {
+            self.inspector.order(shard, Order::Accounts(Arc::clone(accounts)));
         }
     }
 

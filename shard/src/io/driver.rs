@@ -365,6 +365,7 @@ impl Driver {
                     let _ = answer.send(self.parts.shard.on_treat(now, client, treatment));
                 }
                 Order::Judged(trial, verdict) => self.parts.shard.on_judged(now, trial, verdict),
+                Order::Accounts(accounts) => self.parts.shard.on_accounts(now, accounts),
                 Order::Review(account) => self.parts.shard.on_review(now, account),
                 Order::Shaken(conn, done) => self.parts.shard.on_handshake(now, conn, done),
                 // One per turn: those who look wait for each other, not clients for them.

@@ -50,6 +50,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+use crate::account::Accounts;
 use crate::engine::{Treated, Treatment};
 use crate::ids::{AccountId, ClientId, ConnId};
 use crate::options::{Grant, Options, Verdict};
@@ -70,6 +71,8 @@ pub(crate) enum Order {
     Shed(usize),
     /// Go on with these options.
     Options(Arc<Options>),
+    /// Go on with these terms of accounts.
+    Accounts(Arc<Accounts>),
     /// Close so many connections because there are too many.
     Surplus(usize),
     /// Close all connections and end, within that time.

@@ -1,5 +1,6 @@
 //! INFO, CONNECT, and who the client is.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -342,6 +343,21 @@ impl ClientSession {
             exchange.timers.arm(now.after(auth_timeout), self.conn, TimerKind::Authentication);
         }
         self.other_judge(exchange, now)
+    }
+
+    /// Something else holds in these accounts. What it remembers of where its messages go may lead
+    /// through any of them.
+    pub fn on_accounts(&mut self, exchange: &mut Exchange, changed: &HashSet<AccountId>) -> Flow {
+        self.crossings.forget();
+        if self.internal || !changed.contains(&self.grant.account) {
+            return Flow::Next;
+        }
+        self.take_terms(exchange);
+        if self.phase != Phase::Connected {
+            self.take_allowance(exchange);
+            return Flow::Next;
+        }
+        self.take_place(exchange).err().unwrap_or(Flow::Next)
     }
 
     /// What follows from a verdict about a client that is connected already.

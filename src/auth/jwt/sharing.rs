@@ -21,12 +21,20 @@ pub enum Kind {
     Service,
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Kind {
+    /// As claims write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Stream => "stream",
             Self::Service => "service",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -226,6 +234,13 @@ fn check_renaming(name: &str, from: &str, issues: &mut Issues) {
 }
 
 impl Import {
+    /// The subject as the exporting account knows it.
+    #[must_use]
+    pub fn asked(&self) -> &str {
+        let is_service = self.kind == Some(Kind::Service);
+        if is_service && !self.to.is_empty() { &self.to } else { &self.subject }
+    }
+
     /// The subject that publishers or subscribers of this account use.
     fn local(&self) -> String {
         if !self.to.is_empty() {
@@ -297,9 +312,7 @@ impl Import {
         // When it holds matters when it is used.
         use super::claims::Body as _;
         token.body.validate(token, issues);
-        let is_service = self.kind == Some(Kind::Service);
-        let asked = if is_service && !self.to.is_empty() { &self.to } else { subject };
-        if !is_contained(asked, &token.body.import_subject) {
+        if !is_contained(self.asked(), &token.body.import_subject) {
             issues.error(format!(
                 "activation token import subject {:?} doesn't match import {subject:?}",
                 token.body.import_subject

@@ -63,8 +63,16 @@ fn look(registry: &Registry, over: &mut HashMap<String, i64>) -> Duration {
         if left > 0 {
             rest = rest.min(Duration::from_secs(left));
         } else if over.insert(claims.subject.clone(), claims.expires) != Some(claims.expires) {
+            registry.publish();
             registry.tell(Change::Changed(account));
         }
+    }
+    // Tokens of imports.
+    if registry.next_change().is_some_and(|next| next <= now) {
+        registry.publish();
+    }
+    if let Some(next) = registry.next_change() {
+        rest = rest.min(Duration::from_secs(u64::try_from(next - now).unwrap_or(0).max(1)));
     }
     rest
 }

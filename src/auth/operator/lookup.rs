@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tracing::warn;
 
 use super::registry::{Known, Registry, Unfit};
 use super::resolver::{Missing, Resolver};
@@ -40,8 +41,15 @@ type Waiting = Box<dyn FnOnce(Result<Arc<Known>, Unfit>) + Send>;
 
 /// What is being looked up.
 pub(super) struct Lookups {
-    queue: Sender<String>,
+    queue: Sender<Task>,
     state: Mutex<State>,
+}
+
+enum Task {
+    /// Look this account up.
+    LookUp(String),
+    /// Read the accounts from which this one imports.
+    Complete(Arc<Known>),
 }
 
 #[derive(Default)]
@@ -61,23 +69,28 @@ impl fmt::Debug for Lookups {
 /// # Errors
 /// If the system has no threads to give.
 pub(super) fn start(registry: &Arc<Registry>) -> io::Result<Lookups> {
-    let (queue, keys) = bounded(FLIGHTS_MAX);
+    let (queue, tasks) = bounded(FLIGHTS_MAX);
     let is_remote = matches!(**registry.resolver(), Resolver::Url(_));
     for number in 0..if is_remote { WAITERS } else { READERS } {
-        let (registry, keys) = (Arc::downgrade(registry), keys.clone());
+        let (registry, tasks) = (Arc::downgrade(registry), tasks.clone());
         let name = format!("lookup-{number}");
         let thread = thread::Builder::new().name(name).stack_size(STACK_BYTES);
-        thread.spawn(move || work(&registry, &keys))?;
+        thread.spawn(move || work(&registry, &tasks))?;
     }
     Ok(Lookups { queue, state: Mutex::default() })
 }
 
-fn work(registry: &Weak<Registry>, keys: &Receiver<String>) {
-    for key in keys {
+fn work(registry: &Weak<Registry>, tasks: &Receiver<Task>) {
+    for task in tasks {
         let Some(registry) = registry.upgrade() else { return };
-        let found = registry.lookup(&key);
-        if let Some(lookups) = registry.lookups() {
-            lookups.found(&key, &found);
+        match task {
+            Task::LookUp(key) => {
+                let found = registry.lookup(&key);
+                if let Some(lookups) = registry.lookups() {
+                    lookups.found(&key, &found);
+                }
+            }
+            Task::Complete(known) => registry.complete(&known),
         }
     }
 }
@@ -102,12 +115,20 @@ impl Lookups {
             waiting.push(Box::new(then));
             return;
         }
-        if self.queue.try_send(key.to_owned()).is_err() {
+        if self.queue.try_send(Task::LookUp(key.to_owned())).is_err() {
             drop(state);
             let why = "too many accounts are being looked up".to_owned();
             return then(Err(Unfit::Missing(Missing::Failed(why))));
         }
         state.flights.insert(key.to_owned(), vec![Box::new(then)]);
+    }
+
+    /// Has the accounts read from which this one imports.
+    pub(super) fn complete(&self, known: &Arc<Known>) {
+        if self.queue.try_send(Task::Complete(Arc::clone(known))).is_err() {
+            let key = &known.claims.subject;
+            warn!("Account [{key}]: too many accounts are being looked up to find its imports");
+        }
     }
 
     /// An account has been looked up.

@@ -6,6 +6,8 @@
 //! | `login` | whether the claims of a user let somebody in: claims and facts to an admission |
 //! | `lookup` | accounts that nobody has heard of are looked up, one by one |
 //! | `registry` | the accounts that are known, with the claims in force |
+//! | `sharing` | exports, imports and mappings of all these claims, as shards enforce them |
+//! | `published` | when that is worked out, and who is told |
 //! | `standing` | what a client that was let in stands on, and whether it still does |
 //! | `resolver` | where claims about accounts come from: memory, a folder, a server |
 //!
@@ -17,8 +19,10 @@
 pub mod keeper;
 mod login;
 mod lookup;
+mod published;
 mod registry;
 pub mod resolver;
+mod sharing;
 mod standing;
 
 use std::collections::HashSet;

@@ -7,22 +7,29 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use ringbus_shard::account::Places;
+use ringbus_shard::account::{Accounts as Terms, Places};
 use ringbus_shard::ids::AccountId;
 use tracing::{debug, warn};
 
 use super::lookup::{self, Lookups};
+use super::published::Published;
 use super::resolver::{Missing, Resolver};
+use super::sharing;
 use crate::auth::accounts::{Account, Accounts};
 use crate::auth::jwt::claims::now;
 use crate::auth::jwt::key::Role;
+use crate::auth::jwt::sharing::Import;
 use crate::auth::jwt::signers::Scope;
-use crate::auth::jwt::{AccountClaims, Fault};
+use crate::auth::jwt::{AccountClaims, ActivationClaims, Fault};
+
+/// So long an account waits at most for those from which it imports, and for so many.
+const COMPLETE_TIME: Duration = Duration::from_secs(2);
+const COMPLETE_MAX: usize = 1024;
 
 /// Claims are read so often, if others are pushed each time meanwhile.
 const READS_MAX: usize = 16;
@@ -68,6 +75,10 @@ pub struct Known {
     text: String,
     /// Its own key signs no users.
     strict: bool,
+    /// The tokens of its imports, each at the place of its import.
+    pub(super) activations: Vec<Option<ActivationClaims>>,
+    /// Which claims came into force before which.
+    pub(super) order: u64,
     removed: AtomicBool,
 }
 
@@ -80,6 +91,12 @@ impl Known {
             return Some(scope.as_deref());
         }
         (!self.strict && key == self.claims.subject).then_some(None)
+    }
+
+    /// Whether it shares something with others, or its subjects stand for others.
+    pub(super) fn shares(&self) -> bool {
+        let body = &self.claims.body;
+        !(body.exports.is_empty() && body.imports.is_empty() && body.mappings.is_empty())
     }
 
     /// Whether its claims hold no more, or somebody deleted it.
@@ -122,7 +139,9 @@ pub struct Registry {
     accounts: Accounts,
     table: Mutex<Table>,
     lookups: OnceLock<Lookups>,
+    pub(super) published: Published,
     watch: OnceLock<Watch>,
+    order: AtomicU64,
     /// Wakes whoever watches the clock.
     keeper: OnceLock<Sender<()>>,
 }
@@ -151,6 +170,8 @@ pub enum Change<'a> {
     Entered(&'a Account),
     /// Other claims are in force, or none.
     Changed(&'a Account),
+    /// Accounts share something else with each other.
+    Shared(&'a Arc<Terms>),
 }
 
 impl Registry {
@@ -163,7 +184,9 @@ impl Registry {
             accounts: accounts.clone(),
             table: Mutex::default(),
             lookups: OnceLock::new(),
+            published: Published::default(),
             watch: OnceLock::new(),
+            order: AtomicU64::new(0),
             keeper: OnceLock::new(),
         }
     }
@@ -171,11 +194,24 @@ impl Registry {
     /// Tells `watch` of changes, on whatever thread they happen. Only the first is told.
     pub fn watch(&self, watch: impl Fn(Change<'_>) + Send + Sync + 'static) {
         let _ = self.watch.set(Watch(Box::new(watch)));
+        self.publish();
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.watch.get().is_some()
     }
 
     /// There is somebody who watches the clock.
     pub(super) fn wake_with(&self, wake: Sender<()>) {
         let _ = self.keeper.set(wake);
+    }
+
+    /// Something changed that whoever watches the clock should look at. One that was woken already
+    /// will look.
+    pub(super) fn wake_keeper(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            let _ = keeper.try_send(());
+        }
     }
 
     pub(super) fn tell(&self, change: Change<'_>) {
@@ -247,7 +283,8 @@ impl Registry {
         }
     }
 
-    /// The account with this public key. May take as long as the resolver does.
+    /// The account with this public key, and those from which it imports. May take as long as the
+    /// resolver does.
     ///
     /// # Errors
     /// Returns why there is none.
@@ -258,7 +295,27 @@ impl Registry {
                 debug!("Requested account [{key}] has expired");
                 self.read(key).map_err(|_| Unfit::Expired)
             }
-            None => self.read(key),
+            None => self.read(key).inspect(|known| self.complete(known)),
+        }
+    }
+
+    /// Reads the accounts from which this one imports, and those from which they do, as far as
+    /// nobody has heard of them and there is time. The others are imported from once somebody of
+    /// them connects, or their claims are pushed.
+    pub(super) fn complete(&self, known: &Known) {
+        let deadline = Instant::now() + COMPLETE_TIME;
+        let (mut todo, mut seen) = (sharing::exporters(known), HashSet::new());
+        while let Some(key) = todo.pop() {
+            let is_new = seen.len() < COMPLETE_MAX && seen.insert(key.clone());
+            if !is_new || self.get(&key).is_some() {
+                continue;
+            }
+            if Instant::now() >= deadline {
+                return;
+            }
+            if let Ok(exporter) = self.read(&key) {
+                todo.extend(sharing::exporters(&exporter));
+            }
         }
     }
 
@@ -289,7 +346,16 @@ impl Registry {
         }
         let mut table = self.table();
         table.reading.remove(key);
-        table.known.contains_key(key)
+        let is_known = table.known.contains_key(key);
+        drop(table);
+        if let Some(lookups) = self.lookups()
+            && !is_known
+            && self.is_missed(key)
+        {
+            // Others wait for it who import from it.
+            lookups.ask(key, |_| {});
+        }
+        is_known
     }
 
     /// Takes over the accounts that another registry knows, as far as their claims may be in force
@@ -359,7 +425,14 @@ impl Registry {
         }
         let claims = self.check(key, text)?;
         debug!("Updating account claims: {key}/{}", claims.name);
-        self.enter(claims, text, false).ok_or(Unfit::Invalid)
+        let known = self.enter(claims, text, false).ok_or(Unfit::Invalid)?;
+        let news = sharing::exporters(&known).into_iter().any(|key| self.get(&key).is_none());
+        if let Some(lookups) = self.lookups()
+            && news
+        {
+            lookups.complete(&known);
+        }
+        Ok(known)
     }
 
     /// At most so many clients of that account.
@@ -382,18 +455,25 @@ impl Registry {
         let strict = !text.is_empty() && self.rules.strict.contains(&claims.issuer);
         let (key, text) = (claims.subject.clone(), text.to_owned());
         let removed = AtomicBool::new(false);
-        let known = Arc::new(Known { account, claims, text, strict, removed });
+        let activation = |import: &Option<Import>| {
+            let token = &import.as_ref()?.token;
+            if token.is_empty() { None } else { ActivationClaims::decode(token).ok() }
+        };
+        let activations = claims.body.imports.iter().map(activation).collect();
+        let order = self.order.fetch_add(1, Ordering::Relaxed);
+        let known = Arc::new(Known { account, claims, text, strict, activations, order, removed });
         let mut table = self.table();
         if read && !table.reading.contains(&key) {
             return None;
         }
         let old = table.known.insert(key, Arc::clone(&known));
         drop(table);
-        if let Some(keeper) = self.keeper.get() {
-            // One that was woken already will look.
-            let _ = keeper.try_send(());
-        }
+        self.wake_keeper();
         warn_of_limits(&known);
+        // Its users are in force on every shard after what it shares is.
+        if known.shares() || old.as_ref().is_some_and(|old| old.shares()) {
+            self.publish();
+        }
         if old.is_some() {
             self.tell(Change::Changed(&known.account));
         } else {
@@ -407,6 +487,9 @@ impl Registry {
     pub fn remove(&self, key: &str) -> Option<AccountId> {
         let known = self.get(key)?;
         known.removed.store(true, Ordering::Relaxed);
+        if known.shares() {
+            self.publish();
+        }
         self.tell(Change::Changed(&known.account));
         Some(known.account.id)
     }
@@ -416,11 +499,8 @@ impl Registry {
 fn warn_of_limits(known: &Known) {
     let (name, body) = (&known.account.name, &known.claims.body);
     let mut missing = Vec::new();
-    if !body.exports.is_empty() || !body.imports.is_empty() {
-        missing.push("imports and exports");
-    }
-    if !body.mappings.is_empty() {
-        missing.push("mappings");
+    if body.exports.iter().flatten().any(|export| export.service_latency.is_some()) {
+        missing.push("latency of services");
     }
     if body.authorization.is_enabled() {
         missing.push("auth callout");

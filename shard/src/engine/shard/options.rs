@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::account::Accounts;
 use crate::clock::Now;
 use crate::error::CloseReason;
 use crate::ids::ConnId;
@@ -27,6 +28,21 @@ impl Shard {
             }
             self.with_session(now, conn, |session, exchange| {
                 session.on_options(exchange, now, judged_anew, pinged_sooner)
+            });
+        }
+    }
+
+    /// These terms of accounts hold from now on; all else stays. Whoever has more than they allow
+    /// loses it at once.
+    pub fn on_accounts(&mut self, now: Now, accounts: Arc<Accounts>) {
+        let old = Arc::clone(&self.exchange.options);
+        let options = Options { accounts, ..Options::clone(&old) };
+        self.exchange.options = Arc::new(options);
+        let new = Arc::clone(&self.exchange.options.accounts);
+        let changed = new.changed(&old.accounts);
+        for conn in self.open_connections() {
+            self.with_session(now, conn, |session, exchange| {
+                session.on_accounts(exchange, &changed)
             });
         }
     }

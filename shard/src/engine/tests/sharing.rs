@@ -44,7 +44,7 @@ fn shared() -> Accounts {
     }
     let (a, b, d) = (account("A"), account("B"), account("D"));
     let exports = &mut accounts.entry(a).exports;
-    let access = || Access { approved: vec![b, d], token: 0 };
+    let access = || Access { approved: vec![b, d], ..Access::default() };
     exports.add_stream(b"s.>", access()).unwrap();
     let threshold = Duration::from_secs(1);
     exports.add_service(b"v.*", access(), ResponseType::Singleton, threshold).unwrap();
