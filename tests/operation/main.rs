@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fence;
+mod imports;
 mod inherit;
 mod lame_duck;
 mod logging;

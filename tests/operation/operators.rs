@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::Process;
 
-fn key(role: Role, byte: u8) -> KeyPair {
+pub(super) fn key(role: Role, byte: u8) -> KeyPair {
     KeyPair::new(role, &[byte; 32])
 }
 
@@ -39,7 +39,7 @@ fn operator_claims() -> String {
 }
 
 /// Claims about an account, changed in some way, issued at some second.
-fn account_claims(
+pub(super) fn account_claims(
     account: &KeyPair,
     issued: i64,
     change: impl FnOnce(&mut AccountClaims),
@@ -49,14 +49,18 @@ fn account_claims(
     claims.sign_at(&operator(), issued)
 }
 
-fn user_claims(user: &KeyPair, signer: &KeyPair, change: impl FnOnce(&mut UserClaims)) -> String {
+pub(super) fn user_claims(
+    user: &KeyPair,
+    signer: &KeyPair,
+    change: impl FnOnce(&mut UserClaims),
+) -> String {
     let mut claims = UserClaims::new(&user.public());
     change(&mut claims);
     claims.sign(signer)
 }
 
 /// A server with a folder of claims.
-fn start(resolver: &str) -> Process {
+pub(super) fn start(resolver: &str) -> Process {
     let folder = TempDir::new().unwrap();
     let operator = operator_claims();
     let head = "server_name: here\nauthorization { timeout: 20 }";
@@ -81,7 +85,7 @@ fn offer(process: &Process, jwt: &str, user: &KeyPair) -> (Raw, String) {
     (raw, answer)
 }
 
-fn enters(process: &Process, jwt: &str, user: &KeyPair) -> Raw {
+pub(super) fn enters(process: &Process, jwt: &str, user: &KeyPair) -> Raw {
     let (raw, heard) = offer(process, jwt, user);
     assert_eq!(heard, "PONG", "{}", process.text("stderr"));
     raw
@@ -93,7 +97,7 @@ fn is_refused(process: &Process, jwt: &str, user: &KeyPair) {
 }
 
 /// The next line that is no PING.
-fn heard(raw: &mut Raw) -> std::io::Result<String> {
+pub(super) fn heard(raw: &mut Raw) -> std::io::Result<String> {
     loop {
         let line = raw.line()?;
         if line != "PING" {
@@ -103,12 +107,12 @@ fn heard(raw: &mut Raw) -> std::io::Result<String> {
 }
 
 /// Who speaks for the operator.
-struct Admin {
+pub(super) struct Admin {
     raw: Raw,
 }
 
 impl Admin {
-    fn new(process: &Process) -> Self {
+    pub(super) fn new(process: &Process) -> Self {
         let user = key(Role::User, 9);
         let mut raw = enters(process, &user_claims(&user, &system(), |_| {}), &user);
         raw.send(b"SUB answers 1\r\n").unwrap();
@@ -140,12 +144,12 @@ impl Admin {
         (data["code"].as_i64().unwrap(), text.as_str().unwrap().to_owned())
     }
 
-    fn push(&mut self, claims: &str) -> (i64, String) {
+    pub(super) fn push(&mut self, claims: &str) -> (i64, String) {
         self.asks("$SYS.REQ.CLAIMS.UPDATE", claims)
     }
 }
 
-fn done(text: &str) -> (i64, String) {
+pub(super) fn done(text: &str) -> (i64, String) {
     (200, text.to_owned())
 }
 

@@ -343,6 +343,47 @@ fn rules_are_about_the_subject_that_a_client_is_given() {
 }
 
 #[test]
+fn other_terms_alone_hold_at_once_too() {
+    let mut world = World::new(2, &options(shared(), None));
+    let (reader, writer) = (world.client(0, "B"), world.client(1, "A"));
+    let chained = world.client(1, "C");
+    world.says(reader, "SUB t.x 1\r\n");
+    world.says(writer, "SUB v.x 1\r\n");
+    world.settle();
+    // C knows the service of A by way of B.
+    let by_way_of_b = |mut accounts: Accounts| {
+        let (b, c) = (account("B"), account("C"));
+        let exports = &mut accounts.entry(b).exports;
+        let second = Duration::from_secs(1);
+        exports.add_service(b"w.*", Access::default(), ResponseType::Singleton, second).unwrap();
+        let service = Service { from: b"y.*", to: b"w.*", share: false };
+        accounts.import_service(c, b, service).unwrap();
+        accounts
+    };
+    let tell = |world: &mut World, accounts: Accounts| {
+        let accounts = Arc::new(by_way_of_b(accounts));
+        for Scene { shard, now, .. } in &mut world.scenes {
+            shard.on_accounts(*now, Arc::clone(&accounts));
+        }
+        world.settle();
+    };
+    let mut without = Accounts::default();
+    for name in ACCOUNTS {
+        without.entry(account(name)).name = name.into();
+    }
+    for accounts in [shared(), without.clone(), shared(), without] {
+        let works = accounts.imports(account("B")).is_some();
+        tell(&mut world, accounts);
+        world.says(writer, "PUB s.x 1\r\nx\r\n");
+        world.says(reader, "PUB w.x 1\r\nx\r\n");
+        world.says(chained, "PUB y.x 1\r\nx\r\n");
+        world.settle();
+        assert_eq!(messages(&world.hears(reader)).len(), usize::from(works));
+        assert_eq!(messages(&world.hears(writer)).len(), 2 * usize::from(works));
+    }
+}
+
+#[test]
 fn other_terms_hold_for_those_who_are_connected() {
     let mut world = World::new(2, &options(shared(), None));
     let (reader, writer) = (world.client(0, "B"), world.client(1, "A"));
