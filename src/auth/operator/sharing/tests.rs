@@ -9,6 +9,7 @@ use crate::auth::accounts::{Accounts, SYSTEM};
 use crate::auth::jwt::AccountClaims;
 use crate::auth::jwt::key::{KeyPair, Role};
 use crate::auth::jwt::mapping::Weighted;
+use crate::auth::jwt::sharing::Latency as ClaimedLatency;
 
 const NOW: i64 = 1_000_000;
 
@@ -254,7 +255,8 @@ fn responses_and_mappings_are_those_of_the_claims() {
     let registry = registry();
     enter(&registry, 1, |it| {
         let more = Export {
-            response_type: "Chunked".to_owned(),
+            response_type: "Singleton".to_owned(),
+            service_latency: Some(ClaimedLatency { sampling: 30, results: "lat".to_owned() }),
             response_threshold: 5_000_000_000,
             ..export(Kind::Service, "a", false)
         };
@@ -270,7 +272,9 @@ fn responses_and_mappings_are_those_of_the_claims() {
     let shared = compiled(&registry);
     let terms = shared.terms.get(registry.get(&key(1)).unwrap().account.id).unwrap();
     let service = &terms.exports.services()[0];
-    assert_eq!(service.response, ResponseType::Chunked);
+    assert_eq!(service.response, ResponseType::Singleton);
+    let latency = service.latency.as_ref().unwrap();
+    assert_eq!((latency.sampling, &*latency.subject), (Sampling::Percent(30), &b"lat"[..]));
     assert_eq!(service.threshold, Duration::from_secs(5));
     let mappings = terms.mappings.as_ref().unwrap();
     assert_eq!(mappings.iter().count(), 1);

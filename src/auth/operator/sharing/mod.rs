@@ -11,7 +11,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringbus_shard::account::{Access, Accounts as Terms, ImportError, ResponseType, Service};
+use ringbus_shard::account::{
+    Access, Accounts as Terms, ImportError, Latency, ResponseType, Sampling, Service,
+};
 use ringbus_shard::ids::AccountId;
 use ringbus_shard::subject::mapping::{Destination, Mapping, Mappings};
 use ringbus_shard::subject::{has_blank, is_subset, is_valid_pattern};
@@ -81,6 +83,9 @@ impl<'a> Compiler<'a> {
             if let Err(why) = add_export(&mut self.shared.terms, id, export) {
                 let kind = export.kind.map_or("", Kind::name);
                 self.note(format!("Error adding {kind} export to account [{key}]: {why}"));
+            } else if let Err(why) = measure(&mut self.shared.terms, id, export) {
+                let what = "latency tracking for service export";
+                self.note(format!("Error adding {what} to account [{key}]: {why}"));
             }
         }
     }
@@ -210,6 +215,18 @@ fn add_export(terms: &mut Terms, id: AccountId, export: &Export) -> Result<(), I
     }
 }
 
+/// Requests to a service are measured.
+fn measure(terms: &mut Terms, id: AccountId, export: &Export) -> Result<(), ImportError> {
+    let Some(latency) = &export.service_latency else { return Ok(()) };
+    // Zero asks for requests that say so.
+    let sampling = match u8::try_from(latency.sampling) {
+        Ok(percent @ 1..) => Sampling::Percent(percent),
+        _ => Sampling::Headers,
+    };
+    let latency = Latency { sampling, subject: latency.results.as_bytes().into() };
+    terms.entry(id).exports.measure(export.subject.as_bytes(), latency)
+}
+
 fn add_import(
     terms: &mut Terms,
     importer: (AccountId, bool),
@@ -242,4 +259,5 @@ pub(super) fn exporters(known: &Known) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "what tests read they wrote")]
 mod tests;
