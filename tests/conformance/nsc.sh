@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What operators and users do with material that nsc made: push, lists, creds files, roles,
-# revocations, deletion.
+# revocations, exports and imports with activation tokens, deletion.
 #
 #   nsc.sh NATS-BINARY NSC-BINARY
 #
@@ -86,6 +86,65 @@ revoked() {
     shows 'Authorization Violation' as OP/gone pub foo hi
 }
 
+# Whether a subscriber of account TAKER hears on IN what account GIVER publishes on OUT.
+is_taken() { # IN OUT
+    local listener
+    rm --force "$folder/taken"
+    as TAKER/taker sub "$1" --count 1 > "$folder/taken" 2>&1 &
+    listener=$!
+    for _ in $(seq 30); do
+        as GIVER/giver pub "$2" taken > /dev/null
+        kill -0 $listener 2> /dev/null || break
+        sleep 0.1
+    done
+    kill $listener 2> /dev/null || true
+    grep --quiet '^taken' "$folder/taken"
+}
+
+# A public stream, then a service, of another account that is pushed after the one that imports.
+imports() {
+    for account in GIVER TAKER; do
+        "$nsc" add account --name $account
+        "$nsc" add user --account $account --name "${account,,}"
+    done
+    "$nsc" add export --account GIVER --subject 'open.>'
+    "$nsc" add export --account GIVER --subject 'help' --service
+    local giver
+    giver=$("$nsc" describe account --name GIVER --field sub | tr --delete '"')
+    "$nsc" add import --account TAKER --src-account "$giver" --remote-subject 'open.>' \
+        --local-subject 'in.>'
+    "$nsc" add import --account TAKER --src-account "$giver" --remote-subject help \
+        --local-subject ask --service
+    shows 'jwt updated' "$nsc" push --account TAKER
+    shows 'jwt updated' "$nsc" push --account GIVER
+    is_taken 'in.>' open.x
+    as GIVER/giver reply help 'at once' > "$folder/helper" 2>&1 &
+    for _ in $(seq 50); do
+        if shows 'at once' as TAKER/taker request ask please; then return; fi
+        sleep 0.1
+    done
+    return 1
+}
+
+# A private stream, with a token, which is taken back then.
+private_import() {
+    local taker
+    taker=$("$nsc" describe account --name TAKER --field sub | tr --delete '"')
+    "$nsc" add export --account GIVER --subject 'closed.>' --private
+    "$nsc" generate activation --account GIVER --subject 'closed.>' --target-account "$taker" \
+        --output-file "$folder/activation"
+    "$nsc" add import --account TAKER --token "$folder/activation" --local-subject 'priv.>'
+    shows 'jwt updated' "$nsc" push --account GIVER
+    shows 'jwt updated' "$nsc" push --account TAKER
+    is_taken 'priv.>' closed.x
+    sleep 1
+    "$nsc" revocations add-activation --account GIVER --subject 'closed.>' \
+        --target-account "$taker" --at 0
+    shows 'jwt updated' "$nsc" push --account GIVER
+    ! is_taken 'priv.>' closed.x
+    is_taken 'in.>' open.x
+}
+
 deleted() {
     "$nsc" delete account --name OP --force --rm-creds=false
     shows 'pruned\|deleted 1 accounts' "$nsc" push --prune --all
@@ -93,4 +152,4 @@ deleted() {
 }
 
 prepare
-run_all push pull publish_and_subscribe system_account role revoked deleted
+run_all push pull publish_and_subscribe system_account role revoked imports private_import deleted

@@ -1,8 +1,8 @@
 //! What holds in accounts, as everybody was told it last.
 //!
 //! It is worked out of all claims whenever something changes, by whoever changed it. Changes that
-//! come while that is done are taken together by the next one, so that many at once cost few rounds.
-//! What is told is told in order.
+//! come while that is done are taken together by the next one, so that many at once cost few
+//! rounds. What is told is told in order.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
