@@ -41,6 +41,8 @@ pub(super) struct Client {
     pub(super) headers: bool,
     pub(super) echo: bool,
     pub(super) no_responders: bool,
+    /// The place of its account.
+    pub(super) account: usize,
     /// What its user may do, if that is bounded.
     pub(super) rules: Option<Rules>,
     pub(super) end: End,
@@ -80,6 +82,7 @@ impl Client {
             headers: false,
             echo: true,
             no_responders: false,
+            account: 0,
             rules: None,
             end: End::Open,
             stalled: false,

@@ -11,7 +11,8 @@
 //! | `driver.rs` | one shard's turn, step by step, as `io`'s driver does it |
 //! | `world.rs` | all shards, sockets and the clock; what must hold of them at any time |
 //! | `client.rs` | a client: what it asked for, and a reader of what it gets |
-//! | `shadow.rs` | what must come of what all clients do |
+//! | `shadow.rs`, `deeds.rs`, `copies.rs` | what must come of what all clients do, in all accounts |
+//! | `seen.rs` | how much of that was checked |
 //! | `workload.rs` | what clients do, in proportions that a seed decides about |
 //! | `simulation.rs` | the loop: somebody does something, then everything is checked |
 //! | `causality.rs` | one rule by itself: who knows of a subscription can count on it |
@@ -27,6 +28,10 @@ mod causality;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod copies;
+#[cfg(test)]
+mod deeds;
+#[cfg(test)]
 mod driver;
 #[cfg(test)]
 mod isolation;
@@ -36,6 +41,8 @@ mod net;
 mod oracle;
 #[cfg(test)]
 mod regressions;
+#[cfg(test)]
+mod seen;
 #[cfg(test)]
 mod shadow;
 #[cfg(test)]

@@ -81,6 +81,11 @@ impl Socket {
         self.secret = Some(Secret { toy, info, unsaid, leaves: false });
     }
 
+    /// Whether what the client sends leaves it: who seals has to have read INFO first.
+    pub(super) fn speaks(&self) -> bool {
+        self.secret.as_ref().is_none_or(|secret| secret.toy.is_open())
+    }
+
     /// The client sends.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         if self.client != ClientEnd::Open || self.server == ServerEnd::Closed {

@@ -11,68 +11,22 @@
 //!
 //! A queue group gets each message at most once, and exactly once if a member was visible the whole
 //! time and none of those that may have got it lost its connection.
+//!
+//! All this holds in each account that a message comes to, by the terms of all accounts, which do
+//! not change here. An answer to a request of another account is owed if it is the only one.
 
 use std::collections::HashMap;
 
 use super::client::{Answer, Client, End};
+use super::copies::{self, Copy};
+use super::deeds::{Limit, Publication, Sub};
+use super::seen::Seen;
+use crate::account::naive::{Landing, Terms};
 use crate::authorize::{Rules, naive as authorize};
 use crate::subject::naive;
 
 /// A step of the simulation.
 pub(super) type Moment = u64;
-
-/// A subscription of a client, from its SUB on.
-#[derive(Debug)]
-pub(super) struct Sub {
-    pub(super) client: usize,
-    pub(super) sid: String,
-    pub(super) pattern: String,
-    pub(super) queue: Option<String>,
-    /// Number of the SUB among the client's operations.
-    op: u64,
-    /// What becomes of it can be told: it was not limited twice.
-    certain: bool,
-    visible: Option<Moment>,
-    /// Number of the UNSUB among the client's operations.
-    unsub: Option<u64>,
-    ended: Option<Moment>,
-    /// Its client has read that it ended: nothing more may come.
-    over: bool,
-    limit: Option<Limit>,
-    delivered: u64,
-    /// The last publish delivered, by publisher.
-    last: HashMap<usize, usize>,
-    /// Everybody has learned that it is gone.
-    forgotten: Option<Moment>,
-}
-
-/// `UNSUB` with a number of messages.
-#[derive(Clone, Copy, Debug)]
-struct Limit {
-    op: u64,
-    max: u64,
-    /// Messages its client had read when it learned that the server knows the limit.
-    had: Option<u64>,
-}
-
-/// One PUB or HPUB.
-#[derive(Debug)]
-pub(super) struct Publication {
-    pub(super) client: usize,
-    op: u64,
-    sent: Moment,
-    pub(super) subject: String,
-    pub(super) reply: Option<String>,
-    pub(super) headers: Option<Vec<u8>>,
-    pub(super) body: Vec<u8>,
-    /// Subscriptions that got it.
-    deliveries: Vec<usize>,
-    /// 503s that its publisher got.
-    refusals: u32,
-    /// Messages that had been sent on when this one was sent.
-    sent_on: u64,
-    settled: bool,
-}
 
 /// A message as a client read it.
 #[derive(Debug)]
@@ -85,53 +39,33 @@ pub(super) struct Received<'a> {
 }
 
 /// What the clients did and saw.
-#[derive(Default)]
 pub(super) struct Shadow {
+    terms: Terms,
     pub(super) clients: Vec<Client>,
     pub(super) subs: Vec<Sub>,
     pub(super) publications: Vec<Publication>,
     /// Publications by the reply they named.
     requests: HashMap<String, usize>,
+    /// Names of answers to requests of other accounts: the publication, and where it landed.
+    names: HashMap<String, (usize, usize)>,
     /// How often each kind of check had something to check.
     pub(super) seen: Seen,
 }
 
-/// How much was checked: a simulation that checks nothing proves nothing.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Seen {
-    pub(super) deliveries: u64,
-    pub(super) owed_plain: u64,
-    pub(super) owed_group: u64,
-    pub(super) owed_refusals: u64,
-    pub(super) refusals: u64,
-    /// Operations that rules do not allow.
-    pub(super) denied: u64,
-    /// Deliveries that rules do not allow.
-    pub(super) kept: u64,
-}
-
-impl Seen {
-    /// Both together.
-    pub(super) fn add(&mut self, other: Self) {
-        self.deliveries += other.deliveries;
-        self.owed_plain += other.owed_plain;
-        self.owed_group += other.owed_group;
-        self.owed_refusals += other.owed_refusals;
-        self.refusals += other.refusals;
-        self.denied += other.denied;
-        self.kept += other.kept;
-    }
-
-    /// The check that had least to do.
-    pub(super) fn least(&self) -> u64 {
-        let Self { deliveries, owed_plain, owed_group, owed_refusals, refusals, denied, kept } =
-            *self;
-        let all = [deliveries, owed_plain, owed_group, owed_refusals, refusals, denied, kept];
-        all.into_iter().min().unwrap_or(0)
-    }
-}
-
 impl Shadow {
+    /// Nobody has done anything; these terms hold all the time.
+    pub(super) fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            clients: Vec::new(),
+            subs: Vec::new(),
+            publications: Vec::new(),
+            requests: HashMap::new(),
+            names: HashMap::new(),
+            seen: Seen::default(),
+        }
+    }
+
     /// A client sent SUB.
     pub(super) fn subscribe(
         &mut self,
@@ -217,6 +151,15 @@ impl Shadow {
         self.publications.len()
     }
 
+    /// Whether a message of that client comes to an account twice on the same subject.
+    pub(super) fn comes_twice(&self, client: usize, subject: &str) -> bool {
+        let account = self.clients[client].account;
+        let mapped = copies::mapped(&self.terms, account, subject);
+        let all = copies::landings(&self.terms, account, mapped.as_deref().unwrap_or(subject));
+        let name = |it: &Landing| (it.account, it.subject.clone());
+        (1..all.len()).any(|at| all[..at].iter().any(|before| name(before) == name(&all[at])))
+    }
+
     /// A client sent PUB or HPUB.
     #[expect(clippy::too_many_arguments, reason = "what a publish is made of")]
     pub(super) fn publish(
@@ -229,6 +172,9 @@ impl Shadow {
         headers: Option<Vec<u8>>,
         body: Vec<u8>,
     ) {
+        let account = self.clients[client].account;
+        let mapped = copies::mapped(&self.terms, account, subject);
+        let subject = mapped.as_deref().unwrap_or(subject);
         let allows = |rules: &Rules| authorize::may_publish(rules, subject.as_bytes());
         if !self.clients[client].rules.as_ref().is_none_or(allows) {
             self.clients[client].next_op(Answer::Err);
@@ -239,6 +185,18 @@ impl Shadow {
         if let Some(reply) = reply.filter(|reply| reply.starts_with("_INBOX")) {
             self.requests.insert(reply.to_owned(), self.publications.len());
         }
+        let landings = copies::landings(&self.terms, account, subject);
+        let mut copies = copies::copies(&self.terms, &landings);
+        let mut answers = None;
+        if let Some((number, at)) = self.names.get(subject).copied()
+            && self.publications[number].landings[at].account == account
+        {
+            let request = &mut self.publications[number];
+            request.answered += 1;
+            let reply = request.reply.as_deref().expect("it is answered");
+            copies.extend(copies::back(&self.terms, &request.landings, at, reply));
+            answers = Some(number);
+        }
         self.publications.push(Publication {
             client,
             op,
@@ -247,6 +205,10 @@ impl Shadow {
             reply: reply.map(str::to_owned),
             headers,
             body,
+            landings,
+            copies,
+            answers,
+            answered: 0,
             deliveries: Vec::new(),
             refusals: 0,
             sent_on,
@@ -298,30 +260,67 @@ impl Shadow {
             panic!("client {client} got what nobody published: {got:?}");
         };
         let number = number.unwrap_or_default();
-        let headers = publication.headers.as_deref().filter(|_| self.clients[client].headers);
-        assert_eq!(got.subject, publication.subject, "subject of {number}");
-        assert_eq!(got.reply, publication.reply.as_deref(), "reply of {number}");
-        assert_eq!(got.headers, headers, "headers of {number}");
         assert!(got.body == publication.body, "body of {number} to client {client}");
         let (publisher, op) = (publication.client, publication.op);
-        self.delivered(sent_on, client, got.sid, number);
+        let copy = self.delivered(sent_on, client, got, number);
+        self.check_received(client, got, number, copy);
         self.known(now, publisher, op + 1, false);
     }
 
-    /// Notes a delivery, if there may be one.
-    fn delivered(&mut self, sent_on: u64, client: usize, sid: &str, number: usize) {
+    /// What comes along is what was published; a request from another account says who asks.
+    fn check_received(&mut self, client: usize, got: &Received<'_>, number: usize, copy: usize) {
         let publication = &self.publications[number];
-        let fits = |(index, sub): &(usize, &Sub)| {
-            sub.client == client && sub.sid == sid && self.may_get(*index, sub, publication)
+        let Copy { landing, crossed, .. } = publication.copies[copy];
+        let own = publication.headers.as_deref().filter(|_| self.clients[client].headers);
+        if crossed && self.clients[client].headers {
+            let block = String::from_utf8_lossy(got.headers.unwrap_or_default());
+            let (told, others): (Vec<&str>, Vec<&str>) =
+                block.split("\r\n").partition(|line| line.starts_with("Nats-Request-Info: {"));
+            let own = String::from_utf8_lossy(own.unwrap_or(b"NATS/1.0\r\n\r\n"));
+            assert_eq!((told.len(), others.join("\r\n")), (1, own.into_owned()), "of {number}");
+        } else {
+            assert_eq!(got.headers, own, "headers of {number}");
+        }
+        match (got.reply, &publication.reply) {
+            (Some(name), Some(_)) if crossed => {
+                assert!(name.starts_with("_R_."), "reply of {number}");
+                self.names.entry(name.to_owned()).or_insert((number, landing));
+            }
+            (reply, asked) => assert_eq!(reply, asked.as_deref(), "reply of {number}"),
+        }
+    }
+
+    /// Notes a delivery, if there may be one.
+    fn delivered(
+        &mut self,
+        sent_on: u64,
+        client: usize,
+        got: &Received<'_>,
+        number: usize,
+    ) -> usize {
+        let publication = &self.publications[number];
+        let fits = |index: usize, sub: &Sub| {
+            let mine = sub.client == client && sub.sid == got.sid;
+            let mut all = (0..publication.copies.len()).filter(|_| mine);
+            all.find(|copy| {
+                publication.copies[*copy].is_called(got.subject)
+                    && self.looks_like(got, publication, *copy)
+                    && self.may_get(index, sub, publication, *copy)
+            })
         };
-        let Some((index, _)) = self.subs.iter().enumerate().find(fits) else {
-            let held: Vec<_> =
-                self.subs.iter().filter(|s| s.client == client && s.sid == sid).collect();
-            panic!("client {client} must not get {publication:?} as {sid}: {held:#?}");
+        let all = self.subs.iter().enumerate();
+        let found = all.filter_map(|(index, sub)| Some((index, fits(index, sub)?))).next();
+        let Some((index, copy)) = found else {
+            let mine = |sub: &&Sub| sub.client == client && sub.sid == got.sid;
+            let held: Vec<_> = self.subs.iter().filter(mine).collect();
+            panic!("client {client} must not get {got:?} of {publication:?}: {held:#?}");
         };
+        let Copy { crossed, answers, account, .. } = publication.copies[copy];
         let queue = self.subs[index].queue.clone();
         let sub = &mut self.subs[index];
-        if let Some(last) = sub.last.insert(publication.client, number)
+        // Answers go round by who asked.
+        if !answers
+            && let Some(last) = sub.last.insert(publication.client, number)
             && last > number
         {
             // The one that came late may have been sent on from a shard whose members were gone.
@@ -332,25 +331,51 @@ impl Shadow {
             );
         }
         sub.delivered += 1;
-        self.publications[number].deliveries.push(index);
+        let home = self.clients[self.publications[number].client].account;
+        self.publications[number].deliveries.push((index, copy));
         self.seen.deliveries += 1;
+        self.seen.crossed += u64::from(crossed || (account != home && !answers));
+        self.seen.answered += u64::from(answers);
+        copy
     }
 
-    fn may_get(&self, index: usize, sub: &Sub, publication: &Publication) -> bool {
+    /// Whether a message may have come as this copy, by what tells requests of other accounts.
+    fn looks_like(&self, got: &Received<'_>, publication: &Publication, copy: usize) -> bool {
+        let told = match (got.headers, got.reply) {
+            (Some(headers), _) => {
+                let text = String::from_utf8_lossy(headers);
+                Some(text.contains("\r\nNats-Request-Info: {"))
+            }
+            (None, reply) => reply.map(|reply| reply.starts_with("_R_.")),
+        };
+        told.is_none_or(|crossed| crossed == publication.copies[copy].crossed)
+    }
+
+    fn may_get(&self, index: usize, sub: &Sub, publication: &Publication, copy: usize) -> bool {
         let had_all = |limit: Limit| limit.had.is_some() && sub.delivered >= limit.max;
-        self.is_wanted(sub, publication)
+        let landing = publication.copies[copy].landing;
+        // Who gets an answer of his own from elsewhere is not known there.
+        (self.is_wanted(sub, publication, copy)
+            || (publication.copies[copy].answers && self.would_have_copy(sub, publication, copy)))
             && !sub.over
             && sub.ended.is_none_or(|ended| ended > publication.sent)
             && !sub.limit.is_some_and(had_all)
-            && !publication.deliveries.iter().any(|other| {
+            && !publication.deliveries.iter().any(|(other, another)| {
                 let taken = &self.subs[*other].queue;
-                *other == index || (taken.is_some() && *taken == sub.queue)
+                let same = publication.copies[*another].landing == landing;
+                (*other == index && *another == copy)
+                    || (same && taken.is_some() && *taken == sub.queue)
             })
     }
 
-    fn is_wanted(&self, sub: &Sub, publication: &Publication) -> bool {
-        self.would_have(sub, &publication.subject)
+    fn is_wanted(&self, sub: &Sub, publication: &Publication, copy: usize) -> bool {
+        self.would_have_copy(sub, publication, copy)
             && (sub.client != publication.client || self.clients[sub.client].echo)
+    }
+
+    fn would_have_copy(&self, sub: &Sub, publication: &Publication, copy: usize) -> bool {
+        let copy = &publication.copies[copy];
+        self.clients[sub.client].account == copy.account && self.would_have(sub, copy.subject())
     }
 
     /// Whether a subscription matches a subject, and its client may have what is published there.
@@ -429,16 +454,19 @@ impl Shadow {
         let (mut owed_plain, mut owed_group, mut kept) = (0, 0, 0);
         let mut responder = false;
         let mut possible = false;
-        for (index, sub) in self.subs.iter().enumerate() {
-            if !self.is_wanted(sub, publication) {
-                let matches =
-                    naive::matches(sub.pattern.as_bytes(), publication.subject.as_bytes());
-                let may = self.would_have(sub, &publication.subject);
-                kept += u64::from(matches && !may && self.is_owed(sub, publication));
+        let all = (0..publication.copies.len())
+            .flat_map(|copy| (0..self.subs.len()).map(move |index| (copy, index)));
+        for (copy, index) in all {
+            let (sub, seen) = (&self.subs[index], &publication.copies[copy]);
+            if !self.is_wanted(sub, publication, copy) {
+                let matches = naive::matches(sub.pattern.as_bytes(), seen.subject().as_bytes());
+                let here = self.clients[sub.client].account == seen.account;
+                let may = self.would_have(sub, seen.subject());
+                kept += u64::from(here && matches && !may && self.is_owed(sub, publication));
                 continue;
             }
             possible |= sub.forgotten.is_none_or(|forgotten| forgotten > publication.sent);
-            if !self.is_owed(sub, publication) {
+            if !self.is_owed(sub, publication) || (seen.answers && !self.is_only(publication)) {
                 continue;
             }
             responder = true;
@@ -446,20 +474,21 @@ impl Shadow {
                 None => {
                     owed_plain += 1;
                     assert!(
-                        publication.deliveries.contains(&index),
+                        publication.deliveries.contains(&(index, copy)),
                         "subscription {index} {sub:#?} was owed {number} {publication:?}"
                     );
                 }
                 Some(queue) => {
                     owed_group += 1;
-                    self.check_group(number, publication, queue);
+                    self.check_group(number, publication, queue, copy);
                 }
             }
         }
         if responder {
             assert_eq!(publication.refusals, 0, "503 despite a responder: {publication:?}");
         }
-        let owed_refusal = !possible && self.is_owed_refusal(publication);
+        let owed_refusal =
+            !possible && self.is_owed_refusal(publication) && self.is_certain(publication);
         if owed_refusal {
             assert_eq!(publication.refusals, 1, "no 503 for {number} {publication:?}");
         }
@@ -473,19 +502,45 @@ impl Shadow {
 
     /// A group with a member that was always there got the message, or somebody got it who is gone
     /// or does not read.
-    fn check_group(&self, number: usize, publication: &Publication, queue: &str) {
+    fn check_group(&self, number: usize, publication: &Publication, queue: &str, copy: usize) {
         let of_group = |sub: &Sub| sub.queue.as_deref() == Some(queue);
-        if publication.deliveries.iter().any(|index| of_group(&self.subs[*index])) {
+        let landing = publication.copies[copy].landing;
+        let here = |copy: usize| publication.copies[copy].landing == landing;
+        let mut deliveries = publication.deliveries.iter();
+        if deliveries.any(|(index, copy)| here(*copy) && of_group(&self.subs[*index])) {
             return;
         }
-        let unread = self.subs.iter().any(|sub| {
-            let client = &self.clients[sub.client];
-            of_group(sub)
-                && self.is_wanted(sub, publication)
-                && sub.forgotten.is_none_or(|forgotten| forgotten > publication.sent)
-                && (client.stalled || client.end != End::Open)
+        let unread = (0..publication.copies.len()).filter(|copy| here(*copy)).any(|copy| {
+            self.subs.iter().any(|sub| {
+                let client = &self.clients[sub.client];
+                of_group(sub)
+                    && self.is_wanted(sub, publication, copy)
+                    && sub.forgotten.is_none_or(|forgotten| forgotten > publication.sent)
+                    && (client.stalled || client.end != End::Open)
+            })
         });
         assert!(unread, "group {queue} never got {number} {publication:?}");
+    }
+
+    /// Whether an answer is the only one to its request, so that it is not too late.
+    fn is_only(&self, publication: &Publication) -> bool {
+        let request = publication.answers.map(|number| &self.publications[number]);
+        // Those from further on go back by the same way.
+        request.is_some_and(|it| it.answered == 1)
+    }
+
+    /// Whether it is found out that nobody got a message: it goes to one other account at most, and
+    /// nobody takes a stream that it is none of, or of which it is kept from him.
+    fn is_certain(&self, publication: &Publication) -> bool {
+        let taken = copies::taken(&self.terms, &publication.landings);
+        publication.landings.len() <= 2
+            && publication.answers.is_none()
+            && !self.subs.iter().any(|sub| {
+                let account = self.clients[sub.client].account;
+                taken.iter().any(|(taker, name)| {
+                    account == *taker && naive::matches(sub.pattern.as_bytes(), name.as_bytes())
+                })
+            })
     }
 
     /// Whether the publisher asked to hear of it, and can.

@@ -1,6 +1,7 @@
 //! The loop of a simulation: somebody does something, some shard goes on, some client reads; now
 //! and then everything comes to rest. What must hold is checked all the time, or at rest.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::CloseReason;
@@ -8,7 +9,8 @@ use crate::event::What;
 
 use super::client::{Answer, Client, End, Said, message};
 use super::net::ClientEnd;
-use super::shadow::{Moment, Seen, Shadow};
+use super::seen::Seen;
+use super::shadow::{Moment, Shadow};
 use super::workload::{Deed, Workload};
 use super::world::{SLOW, World};
 
@@ -36,10 +38,12 @@ pub(super) fn run(seed: u64) -> Seen {
     let workload = Workload::new(&mut rng);
     let mut simulation = Simulation {
         world: World::new(rng.u64(..), &workload.plan),
-        shadow: Shadow::default(),
+        shadow: Shadow::new(workload.tenants.terms.clone()),
         workload,
         moment: 0,
     };
+    let accounts = Arc::new(simulation.workload.tenants.accounts.clone());
+    simulation.world.change(|options| options.accounts = accounts);
     simulation.run();
     simulation.shadow.seen
 }
@@ -101,6 +105,8 @@ impl Simulation {
             self.world.sockets[client].seal(key);
         }
         self.shadow.clients.push(Client::new());
+        let accounts = self.workload.tenants.count();
+        self.shadow.clients[client].account = self.world.rng.usize(..accounts);
         self.introduce(client);
     }
 
@@ -113,8 +119,10 @@ impl Simulation {
         let slow = if rng.u8(..100) < self.workload.slow { SLOW } else { "" };
         // One more than there are: somebody whose rules nobody wrote.
         let number = rng.usize(..=self.workload.plan.rules.len());
-        let user = format!("{slow}{number}");
         let first = &mut self.shadow.clients[client];
+        let alone = self.workload.tenants.count() == 1;
+        let place = if alone { String::new() } else { format!("@{}", first.account) };
+        let user = format!("{slow}{number}{place}");
         first.verbose = verbose;
         first.headers = headers;
         first.echo = echo;
@@ -160,7 +168,8 @@ impl Simulation {
             Deed::Unsubscribe => self.unsubscribe(client, false),
             Deed::Limit => self.unsubscribe(client, true),
             Deed::Publish => {
-                let subject = self.workload.subject(&mut self.world.rng);
+                let account = self.shadow.clients[client].account;
+                let subject = self.workload.subject_of(&mut self.world.rng, account);
                 self.publish(client, &subject, None);
             }
             Deed::Request => self.request(client),
@@ -169,6 +178,8 @@ impl Simulation {
                 self.send(client, b"PING\r\n");
             }
             Deed::Again => self.again(client),
+            // Who is to seal what he sends must read until he may.
+            Deed::Stall if !self.world.sockets[client].speaks() => {}
             Deed::Stall => {
                 let client = &mut self.shadow.clients[client];
                 client.stalled = !client.stalled;
@@ -188,7 +199,8 @@ impl Simulation {
         if self.shadow.held_by(client).count() >= HELD_MAX {
             return;
         }
-        let pattern = self.workload.pattern(&mut self.world.rng);
+        let account = self.shadow.clients[client].account;
+        let pattern = self.workload.pattern_of(&mut self.world.rng, account);
         let queue = queue.then(|| self.workload.queue(&mut self.world.rng));
         let used = self.shadow.used_sid(client).filter(|_| self.world.rng.bool());
         let sid = used.unwrap_or_else(|| format!("s{}", self.fresh(client)));
@@ -268,8 +280,11 @@ impl Simulation {
             self.shadow.subscribe(client, &sid, pattern, None);
             self.send(client, format!("SUB {pattern} {sid}\r\n").as_bytes());
         }
-        let subject = self.workload.subject(&mut self.world.rng);
-        self.publish(client, &subject, Some(&inbox));
+        let account = self.shadow.clients[client].account;
+        let subject = self.workload.subject_of(&mut self.world.rng, account);
+        // Nobody could tell the answers to one of two equal requests from those to the other.
+        let once = !self.shadow.comes_twice(client, &subject);
+        self.publish(client, &subject, Some(&*inbox).filter(|_| once));
     }
 
     /// A second CONNECT, in a client that says the same again.

@@ -24,6 +24,8 @@ pub(super) const SOON: Duration = Duration::from_secs(1);
 pub(super) struct Tenants {
     pub(super) accounts: Accounts,
     pub(super) terms: Terms,
+    /// Nothing is left to chance, or to time.
+    steady: bool,
 }
 
 /// The account at that place.
@@ -102,7 +104,18 @@ fn turned(rng: &mut Rng, pattern: &str) -> String {
 impl Tenants {
     /// Some accounts that share some things.
     pub(super) fn new(rng: &mut Rng, count: usize) -> Self {
+        Self::of(count).filled(rng)
+    }
+
+    /// The same, where mappings lead to one subject only and answers may take their time.
+    pub(super) fn steady(rng: &mut Rng, count: usize) -> Self {
         let mut tenants = Self::of(count);
+        tenants.steady = true;
+        tenants.filled(rng)
+    }
+
+    fn filled(self, rng: &mut Rng) -> Self {
+        let mut tenants = self;
         for place in 0..tenants.count() {
             for _ in 0..rng.usize(..6) {
                 tenants.offer(rng, place);
@@ -155,7 +168,7 @@ impl Tenants {
             // Terms given twice are merged, which is not what is looked at here.
             return;
         }
-        let threshold = if rng.bool() { SOON } else { Duration::ZERO };
+        let threshold = if rng.bool() && !self.steady { SOON } else { Duration::ZERO };
         let told = match streams {
             true => exports.add_stream(subject.as_bytes(), access.clone()),
             false => exports.add_service(subject.as_bytes(), access.clone(), response, threshold),
@@ -174,18 +187,22 @@ impl Tenants {
         let source = if rng.u8(..5) == 0 { "in.*".to_owned() } else { pattern(rng) };
         let mut left = 100;
         let mut ways: Vec<(u8, String)> = Vec::new();
-        for _ in 0..rng.usize(1..=3) {
+        let most = if self.steady { 1 } else { 3 };
+        for _ in 0..rng.usize(1..=most) {
             let mut to = if rng.u8(..4) == 0 { source.clone() } else { turned(rng, &source) };
             if to == source || !to.contains('*') {
                 if rng.u8(..4) == 0 && source.contains('*') && to != source {
                     to = format!("p.{{{{partition(3,1)}}}}.{to}");
                 }
-                let weight = if rng.u8(..3) == 0 { left } else { rng.u8(..=left) };
+                let weight = if self.steady || rng.u8(..3) == 0 { left } else { rng.u8(..=left) };
                 if !ways.iter().any(|(_, known)| *known == to) {
                     left -= weight;
                     ways.push((weight, to));
                 }
             }
+        }
+        if self.steady && ways.is_empty() {
+            return;
         }
         let own = &mut self.terms.accounts[place];
         if own.mappings.iter().any(|(known, _)| *known == source) {

@@ -4,10 +4,12 @@
 use fastrand::Rng;
 use std::time::Duration;
 
+use crate::account::naive::anonymous;
 use crate::authorize::{Lists, Rules};
 use crate::limits::Limits;
 use crate::mesh::Capacity;
 
+use super::tenants::{Tenants, filled};
 use super::world::Plan;
 
 /// Something a client does, or is done to it.
@@ -54,6 +56,8 @@ const DEEDS: [Deed; 14] = [
 #[derive(Clone, Debug)]
 pub(super) struct Workload {
     pub(super) plan: Plan,
+    /// Accounts that share, or one.
+    pub(super) tenants: Tenants,
     weights: [u32; DEEDS.len()],
     pub(super) clients: usize,
     pub(super) clients_max: usize,
@@ -117,6 +121,7 @@ impl Workload {
         }
         let mut workload = Self {
             plan: Plan { shards, capacity, limits, rules: Vec::new(), sealed: rng.bool() },
+            tenants: Tenants::of(1),
             weights,
             clients: rng.usize(1..=8),
             clients_max: rng.usize(8..=24),
@@ -136,6 +141,13 @@ impl Workload {
             window_max: *rng.choice(&[64, 4096, 1 << 20]).unwrap_or(&64),
             jump: (rng.u8(..3) == 0).then(|| Duration::from_millis(rng.u64(1..400))),
         };
+        if rng.bool() {
+            let count = rng.usize(2..=4);
+            workload.tenants = Tenants::steady(rng, count);
+            // A subscription with all its shadows has to fit into a lane.
+            let frames = &mut workload.plan.capacity.control_frames;
+            *frames = (*frames).max(64);
+        }
         let users = if rng.bool() { rng.usize(1..=4) } else { 0 };
         workload.plan.rules = (0..users).map(|_| workload.rules(rng)).collect();
         workload
@@ -160,7 +172,10 @@ impl Workload {
             }
             Lists { allow: Some(allow), deny: list(0) }
         };
-        let (publish, subscribe) = (lists(false), lists(true));
+        let (mut publish, subscribe) = (lists(false), lists(true));
+        if inboxes && let Some(allow) = &mut publish.allow {
+            allow.push("_R_.>".to_owned());
+        }
         Rules { publish, subscribe, responses: None }
     }
 
@@ -196,6 +211,31 @@ impl Workload {
             false => char::from(b'a' + rng.u8(..self.tokens)).to_string(),
         };
         (0..depth).map(|_| token(rng)).collect()
+    }
+
+    /// What a client of that account may publish to with some effect elsewhere.
+    pub(super) fn subject_of(&self, rng: &mut Rng, account: usize) -> String {
+        let own = &self.tenants.terms.accounts[account];
+        let services = own.services.iter().map(|service| anonymous(&service.from));
+        let streams = own.stream_exports.iter().map(|export| export.subject.clone());
+        let likely: Vec<String> = services.chain(streams).collect();
+        match rng.choice(likely).filter(|_| rng.bool()) {
+            Some(likely) => filled(rng, &likely),
+            None => self.subject(rng),
+        }
+    }
+
+    /// The same for what it may subscribe to.
+    pub(super) fn pattern_of(&self, rng: &mut Rng, account: usize) -> String {
+        let own = &self.tenants.terms.accounts[account];
+        let streams = own.streams.iter().map(|stream| anonymous(&stream.to));
+        let services = own.service_exports.iter().map(|export| export.subject.clone());
+        let likely: Vec<String> = streams.chain(services).collect();
+        match rng.choice(likely).filter(|_| rng.bool()) {
+            Some(likely) if rng.bool() => likely,
+            Some(likely) => filled(rng, &likely),
+            None => self.pattern(rng),
+        }
     }
 
     pub(super) fn queue(&self, rng: &mut Rng) -> String {

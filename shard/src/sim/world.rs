@@ -21,6 +21,7 @@ use crate::wire::info::Info;
 
 use super::driver::{Driver, Surroundings};
 use super::net::Socket;
+use super::tenants::{NAMES, account};
 
 /// More steps than any turn has, unless it never ends.
 const STEPS_PER_TURN_MAX: usize = 100_000;
@@ -38,7 +39,7 @@ pub(super) struct Plan {
 }
 
 /// Lets everybody in: at once, or later those who say that they are slow. Who gives a number has
-/// the rules with that number.
+/// the rules with that number, and who gives another behind an `@` is in the account there.
 #[derive(Clone)]
 struct Judge(Vec<Arc<Permissions>>);
 
@@ -59,9 +60,15 @@ impl Authenticator for Judge {
 
     fn judge(&self, offer: &Offer<'_>) -> Verdict {
         let user = &offer.connect.user;
-        let number: Option<usize> = user.trim_start_matches(SLOW).parse().ok();
+        let name = user.trim_start_matches(SLOW);
+        let (number, place) = name.split_once('@').unwrap_or((name, ""));
+        let number: Option<usize> = number.parse().ok();
         let permissions = number.and_then(|number| self.0.get(number)).cloned();
-        let grant = Grant { permissions, ..Grant::default() };
+        let mut grant = Grant { permissions, ..Grant::default() };
+        if let Ok(place) = place.parse() {
+            grant.account = account(place);
+            grant.account_name = NAMES[place].into();
+        }
         if user.starts_with(SLOW) {
             return Verdict::later(|| Some(grant));
         }

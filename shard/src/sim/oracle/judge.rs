@@ -75,6 +75,8 @@ pub(super) struct Request {
     /// What the answer is published to, once somebody has seen it.
     pub(super) name: Option<String>,
     pub(super) over: bool,
+    /// Whether it is over is left open.
+    pub(super) open: bool,
 }
 
 /// What a message says of who asks.
@@ -343,8 +345,8 @@ impl Judge {
         let export = self.terms.export(&self.terms.accounts[to_account].services[place]);
         let (streamed, soon) = (export.streamed, export.soon);
         let (to, account) = (names[before].clone()?, landings[at].account);
-        let (name, over) = (None, false);
-        let request = Request { account, to_account, to, streamed, soon, shard, name, over };
+        let (name, over, open) = (None, false, false);
+        let request = Request { account, to_account, to, streamed, soon, shard, name, over, open };
         self.requests.push(request);
         Some(Name::Made(self.requests.len() - 1))
     }
@@ -481,8 +483,9 @@ impl Judge {
         // An answer may be a question itself.
         let reply = published.reply.clone().map(|reply| {
             let (account, to_account) = (to_account, account);
-            let (to, name, over) = (reply, None, false);
-            let request = Request { account, to_account, to, streamed, soon, shard, name, over };
+            let (to, name, over, open) = (reply, None, false, false);
+            let request =
+                Request { account, to_account, to, streamed, soon, shard, name, over, open };
             self.requests.push(request);
             Name::Made(self.requests.len() - 1)
         });
@@ -515,9 +518,10 @@ impl Judge {
         {
             self.requests[asked].over = true;
         }
-        if count == 0 && self.is_taken(to_account, &self.text(&to)) {
+        let passed_on = matches!(to, Name::Made(next) if self.requests[next].open);
+        if passed_on || (count == 0 && self.is_taken(to_account, &self.text(&to))) {
             expected.may_wait = true;
-            // Whether more may follow is left open.
+            self.requests[at].open = true;
             let name = self.requests[at].name.clone().unwrap_or_default();
             self.asked.retain(|(_, asked)| *asked != name);
         }

@@ -352,5 +352,5 @@ fn everybody_gets_what_the_naive_judge_says() {
         sum.add(looked);
     }
     eprintln!("{sum:?}");
-    assert!(sum.least() > cases / 200, "too little was looked at: {sum:?}");
+    assert!(cases < CASES || sum.least() > cases / 200, "too little was looked at: {sum:?}");
 }
