@@ -67,6 +67,20 @@ fn requests_are_counted_by_path() {
 }
 
 #[test]
+fn advisory_2026_28_pages_beyond_the_end_are_empty() {
+    let endpoints = endpoints("");
+    for page in ["connz?", "connz?state=closed&", "subsz?subs=1&"] {
+        for offset in ["1", "9223372036854775807", "-9223372036854775808"] {
+            for limit in ["1", "9223372036854775807", "-1"] {
+                let path = format!("/{page}offset={offset}&limit={limit}");
+                let (status, body) = get(&endpoints, &path, "");
+                assert!(status == 200 && body.contains("\"total\": 0"), "{path} {body}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_root_is_a_page_or_a_list() {
     let endpoints = endpoints("");
     for accept in ["", "*/*", "text/html,application/xhtml+xml,*/*;q=0.8"] {

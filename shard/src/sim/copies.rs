@@ -12,7 +12,7 @@ const MADE: &str = "_R_.?.?";
 pub(super) struct Copy {
     pub(super) account: usize,
     subject: String,
-    /// Which of the accounts it comes to: of all who are there, one member of a queue group gets it.
+    /// Which of the accounts it comes to: of all who are there, one member of a group gets it.
     pub(super) landing: usize,
     /// It is a request of another account.
     pub(super) crossed: bool,

@@ -45,8 +45,8 @@ impl Authenticator for Tenants {
     }
 }
 
-/// What the accounts have of each other: the quiet one takes `s.>` as `t.>` and asks `v.*` as `w.*`;
-/// the noisy one takes `q.>` as it is.
+/// What the accounts have of each other: the quiet one takes `s.>` as `t.>` and asks `v.*` as
+/// `w.*`; the noisy one takes `q.>` as it is.
 fn shared() -> Accounts {
     let mut accounts = Accounts::default();
     accounts.entry(QUIET).name = "Q".into();

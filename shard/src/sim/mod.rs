@@ -11,7 +11,7 @@
 //! | `driver.rs` | one shard's turn, step by step, as `io`'s driver does it |
 //! | `world.rs` | all shards, sockets and the clock; what must hold of them at any time |
 //! | `client.rs` | a client: what it asked for, and a reader of what it gets |
-//! | `shadow.rs`, `deeds.rs`, `copies.rs` | what must come of what all clients do, in all accounts |
+//! | `shadow.rs`, `deeds.rs`, `copies.rs` | what must come of what they do, in all accounts |
 //! | `seen.rs` | how much of that was checked |
 //! | `workload.rs` | what clients do, in proportions that a seed decides about |
 //! | `simulation.rs` | the loop: somebody does something, then everything is checked |

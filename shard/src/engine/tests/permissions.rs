@@ -210,7 +210,7 @@ fn cve_2022_24450_no_client_chooses_its_account() {
 }
 
 #[test]
-fn advisory_2026_20_a_client_names_no_place_for_the_server_to_publish_to() {
+fn cve_2026_33249_advisory_2026_20_a_client_names_no_place_for_the_server_to_publish_to() {
     let rules = Rules { publish: lists(&["a"], &[]), ..Rules::default() };
     let mut scene = Scene::with(Limits::default(), ruled("ann", rules));
     let (ann, bob) = (scene.user("ann"), scene.user("bob"));

@@ -347,3 +347,19 @@ proptest! {
         }
     }
 }
+
+/// A size that does not fit ended the process.
+#[test]
+fn cve_2019_13126_a_size_is_never_too_large_for_us() {
+    for digits in [10, 19, 20, 40, 1000] {
+        for line in [
+            format!("PUB a {}\r\n", "9".repeat(digits)),
+            format!("HPUB a 12 {}\r\n", "9".repeat(digits)),
+            format!("HPUB a {0} {0}\r\n", "9".repeat(digits)),
+            format!("UNSUB 1 {}\r\n", "9".repeat(digits)),
+        ] {
+            let parsed = parse(line.as_bytes(), &LIMITS);
+            assert!(!matches!(parsed, Parsed::Op { op: ClientOp::Publish(_), .. }), "{parsed:?}");
+        }
+    }
+}
