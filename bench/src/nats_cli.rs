@@ -5,6 +5,7 @@
 //! is measured beside them. Only scenarios that it can express are run: everybody gets everything,
 //! collected writes, nothing else going on.
 
+use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -153,6 +154,8 @@ struct Stand<'a> {
     scratch: Scratch,
     /// Address and login.
     common: Vec<String>,
+    /// Subscriptions that the server had before the first run: some are its own.
+    own: OnceCell<u64>,
 }
 
 impl<'a> Stand<'a> {
@@ -172,7 +175,7 @@ impl<'a> Stand<'a> {
         }
         let dir = std::env::temp_dir().join(format!("ringbus-bench-cli-{}", server.pid()));
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        Ok(Self { cli, plan, server, scratch: Scratch(dir), common })
+        Ok(Self { cli, plan, server, scratch: Scratch(dir), common, own: OnceCell::new() })
     }
 
     /// So many messages from the first write to the last read.
@@ -198,7 +201,7 @@ impl<'a> Stand<'a> {
         }
         let subscribing = (subscribers > 0)
             .then(|| {
-                let before = self.subscriptions()?;
+                let before = self.subscriptions_before()?;
                 let running = self.start("sub", &subscribe, &shared)?;
                 self.wait_for_subscriptions(before + subscribers as u64)?;
                 Ok::<_, anyhow::Error>(running)
@@ -227,7 +230,7 @@ impl<'a> Stand<'a> {
                 .into_iter()
                 .chain([format!("--clients={clients}")])
         };
-        let before = self.subscriptions()?;
+        let before = self.subscriptions_before()?;
         let serve: Vec<String> = words("serve", responders).collect();
         let serving = self.start("serve", &serve, &shared)?;
         self.wait_for_subscriptions(before + responders as u64)?;
@@ -272,6 +275,20 @@ impl<'a> Stand<'a> {
         let (_, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
         let subsz: Subsz = serde_json::from_str(body).context("/subsz")?;
         Ok(subsz.num_subscriptions)
+    }
+
+    /// How many the server has when nobody subscribes, once those of the run before are gone.
+    fn subscriptions_before(&self) -> Result<u64> {
+        let Some(own) = self.own.get() else {
+            let now = self.subscriptions()?;
+            return Ok(*self.own.get_or_init(|| now));
+        };
+        let since = Instant::now();
+        while self.subscriptions()? > *own && since.elapsed() < READY_TIMEOUT {
+            interrupt::check()?;
+            thread::sleep(POLL);
+        }
+        Ok(*own)
     }
 
     fn wait_for_subscriptions(&self, wanted: u64) -> Result<()> {
