@@ -65,7 +65,7 @@ pub(super) fn auth(
         // That of the system can always connect.
         keys.iter().cloned().chain([system.to_owned()]).collect::<HashSet<_>>()
     });
-    let operators = Operators::new(registry, pinned, (*config.sentinel).clone());
+    let operators = Operators::new(registry, pinned, (*config.sentinel).clone(), desk.clone());
     Ok(Auth::by_claims(Arc::new(operators), accounts).behind(settings.auth.behind()))
 }
 

@@ -20,6 +20,8 @@ pub struct Caller {
     /// What it signed.
     nonce: Vec<u8>,
     pub(super) client: ClientInformation,
+    /// That of its claims.
+    key: String,
     secured: Option<Arc<Facts>>,
     /// Whether it comes through a proxy that is trusted.
     pub(super) vouched: bool,
@@ -86,13 +88,29 @@ impl Caller {
             offered,
             nonce: offer.nonce.to_vec(),
             client,
+            key: String::new(),
             secured: offer.secured.cloned(),
             vouched,
         }
     }
 
-    /// Who it is, as far as it said so. `key` is that of its claims.
-    pub(super) fn user(&self, key: Option<&str>) -> String {
+    /// The same with claims, whose key it has: what they say of it.
+    pub(in crate::auth) fn with_claims(
+        mut self,
+        jwt: &Secret,
+        key: &str,
+        tags: &[String],
+        name: &str,
+    ) -> Self {
+        jwt.expose().clone_into(&mut self.offered.jwt);
+        key.clone_into(&mut self.key);
+        tags.clone_into(&mut self.client.tags);
+        name.clone_into(&mut self.client.name_tag);
+        self
+    }
+
+    /// Who it is, as far as it said so.
+    pub(in crate::auth) fn user(&self) -> String {
         let Offered { nkey, user, jwt, auth_token, .. } = &self.offered;
         if !nkey.is_empty() {
             return nkey.clone();
@@ -101,17 +119,17 @@ impl Caller {
             return user.clone();
         }
         if !jwt.is_empty() {
-            return key.unwrap_or_default().to_owned();
+            return self.key.clone();
         }
         if auth_token.is_empty() { String::new() } else { "[REDACTED]".to_owned() }
     }
 
     /// The same, with what it signed, if it signed anything.
-    pub(super) fn information(&self, key: Option<&str>) -> ClientInformation {
+    pub(super) fn information(&self) -> ClientInformation {
         let signed = !self.offered.sig.is_empty();
         let nonce = || String::from_utf8_lossy(&self.nonce).into_owned();
         ClientInformation {
-            user: self.user(key),
+            user: self.user(),
             nonce: if signed { nonce() } else { String::new() },
             ..self.client.clone()
         }

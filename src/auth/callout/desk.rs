@@ -7,12 +7,12 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ringbus_shard::options::{Answer, Grant};
+use ringbus_shard::options::Answer;
 use tracing::{debug, warn};
 
 use super::caller::Caller;
 use super::request;
-use super::response::{Received, Refusal};
+use super::response::Received;
 use crate::auth::accounts::Account;
 use crate::auth::jwt::authorization::ServerId;
 use crate::auth::nkey::{KeyPair, PublicKey, Role};
@@ -86,13 +86,13 @@ impl fmt::Debug for Desk {
 }
 
 /// What is asked about, and where.
-pub(super) struct Asked<'a> {
-    pub(super) account: &'a Account,
+pub(in crate::auth) struct Asked<'a> {
+    pub(in crate::auth) account: &'a Account,
     /// Whom the claims of the question are about: the service.
-    pub(super) issuer: &'a str,
+    pub(in crate::auth) issuer: &'a str,
     /// Public key of the service, if the question is to be sealed.
-    pub(super) xkey: Option<&'a PublicKey>,
-    pub(super) caller: &'a Caller,
+    pub(in crate::auth) xkey: Option<&'a PublicKey>,
+    pub(in crate::auth) caller: &'a Caller,
 }
 
 impl Desk {
@@ -132,12 +132,12 @@ impl Desk {
         asker.clone()
     }
 
-    /// Asks, and lets `decide` make of the answer what it is: that is told to `answer`.
-    pub(super) fn ask(
+    /// Asks, and lets `decide` tell `answer` what it makes of what comes back.
+    pub(in crate::auth) fn ask(
         &self,
         asked: &Asked<'_>,
         answer: Answer,
-        decide: impl FnOnce(Received<'_>) -> Result<Grant, Refusal> + Send + 'static,
+        decide: impl FnOnce(Received<'_>, Answer) + Send + 'static,
     ) {
         let Some(asker) = self.ready() else { return };
         let Asked { account, issuer, xkey, caller } = *asked;
@@ -147,7 +147,7 @@ impl Desk {
             Ok(pair) => pair.public(),
             Err(why) => return warn!("Error sending authorization request: {why}"),
         };
-        let written = request::write(&asker, caller, [issuer, &user], None, xkey);
+        let written = request::write(&asker, caller, [issuer, &user], xkey);
         let request = match written {
             Ok(request) => request,
             Err(why) => {
@@ -165,8 +165,7 @@ impl Desk {
                     account: &name,
                     sealed: xkey.as_ref().map(|xkey| (&keys.xkey, xkey)),
                 };
-                let decided = decide(received).inspect_err(|why| warn!("{why}"));
-                answer.tell(decided.map_err(|why| why.told()));
+                decide(received, answer);
             }
             Echo::Late => {
                 debug!("Authorization callout response not received in time on account {name:?}");

@@ -20,7 +20,7 @@
 mod caller;
 pub mod desk;
 mod request;
-mod response;
+pub(in crate::auth) mod response;
 #[cfg(test)]
 mod tests;
 
@@ -135,11 +135,12 @@ impl Callout {
             warn!("No valid account {account:?} for auth callout request: account missing");
             return;
         };
-        let (this, shown, said) = (Arc::clone(self), caller.shown.clone(), caller.user(None));
+        let (this, shown, said) = (Arc::clone(self), caller.shown.clone(), caller.user());
         let vouched = caller.vouched;
         let asked = desk::Asked { account: service, issuer, xkey: xkey.as_ref(), caller };
-        self.desk
-            .ask(&asked, answer, move |response| this.decide(response, &shown, &said, vouched));
+        self.desk.ask(&asked, answer, move |received, answer| {
+            response::settle(answer, this.decide(received, &shown, &said, vouched));
+        });
     }
 
     /// What a client is to be by an answer.

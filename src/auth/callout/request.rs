@@ -20,19 +20,18 @@ pub(super) struct Request {
 }
 
 /// Asks what the client is to be whose claims would be about `user`. `about` is whom the claims of
-/// the question are about, `key` that of the client's own claims.
+/// the question are about.
 pub(super) fn write(
     asker: &Asker,
     caller: &Caller,
     [about, user]: [&str; 2],
-    key: Option<&str>,
     service: Option<&PublicKey>,
 ) -> Result<Request, Sealed> {
     let xkey = service.map(|_| asker.keys.xkey.public().to_string());
     let body = AuthorizationRequest {
         server_id: ServerId { xkey: xkey.clone().unwrap_or_default(), ..asker.server.clone() },
         user_nkey: user.to_owned(),
-        client_info: caller.information(key),
+        client_info: caller.information(),
         connect_opts: caller.offered.clone(),
         client_tls: caller.tls(),
         ..AuthorizationRequest::default()

@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringbus_shard::options;
-use tracing::{debug, error};
+use ringbus_shard::options::{self, Answer, Grant};
+use tracing::{debug, error, warn};
 
 use crate::auth::jwt::schedule::{self, Allowed};
 use crate::auth::jwt::{AuthorizationResponseClaims, Fault, UserClaims, claims::now};
@@ -21,7 +21,7 @@ const JWT_PREFIX: &[u8] = b"eyJ";
 
 /// Why an answer lets nobody in.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
+pub(in crate::auth) enum Refusal {
     /// There is nothing in it.
     Empty(String),
     /// It cannot be opened.
@@ -34,6 +34,8 @@ pub(super) enum Refusal {
     OtherUser,
     /// It is for another server.
     OtherServer,
+    /// It says that it is from another account.
+    OtherAccount(String),
     /// Nobody knows who signed it.
     UnknownSigner,
     /// The service says no, and why.
@@ -50,6 +52,14 @@ pub(super) enum Refusal {
     IssuerAccount(String),
     /// Somebody else signed the claims about the user.
     Issuer { account: String, expected: String, seen: String },
+    /// The service may not let users into the account of who signed.
+    NotAllowed { wanted: String, account: String },
+    /// A key signed that is none of the account of the user.
+    UnknownIssuer(String),
+    /// Claims for a role that say more than that.
+    Role(&'static str),
+    /// A role that cannot be filled in.
+    Template(String),
     /// There is no such account.
     NoAccount { wanted: String, account: String, why: String },
     /// It has to come through a proxy.
@@ -76,6 +86,26 @@ impl fmt::Display for Refusal {
             Self::Fault(fault) => return f.write_str(&titled(&fault.to_string())),
             Self::Response(why) => {
                 return write!(f, "Authorization response had validation errors: {why}");
+            }
+            Self::OtherAccount(seen) => {
+                return write!(
+                    f,
+                    "Auth callout response issuer account {seen:?} is not the callout account"
+                );
+            }
+            Self::NotAllowed { wanted, account } => {
+                return write!(
+                    f,
+                    "Account {wanted:?} not permitted as valid account option for auth callout for \
+                     account {account:?}"
+                );
+            }
+            Self::UnknownIssuer(issuer) => {
+                return write!(f, "User JWT issuer {issuer:?} is not known");
+            }
+            Self::Role(why) => return write!(f, "User JWT is not valid: {why}"),
+            Self::Template(why) => {
+                return write!(f, "User JWT generated invalid permissions: {why}");
             }
             Self::Error(why) => {
                 return write!(f, "Auth callout service returned an error: {why}");
@@ -135,7 +165,7 @@ impl fmt::Display for Refusal {
 
 impl Refusal {
     /// What the shard is told.
-    pub(super) const fn told(&self) -> options::Refusal {
+    pub(in crate::auth) const fn told(&self) -> options::Refusal {
         match self {
             Self::ProxyRequired => options::Refusal::ProxyRequired,
             _ => options::Refusal::Credentials,
@@ -152,22 +182,22 @@ fn titled(text: &str) -> String {
 
 /// An answer as it arrived, and what it must be about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Received<'a> {
-    pub(super) payload: &'a [u8],
+pub(in crate::auth) struct Received<'a> {
+    pub(in crate::auth) payload: &'a [u8],
     /// The user of the question.
-    pub(super) user: &'a str,
+    pub(in crate::auth) user: &'a str,
     /// Who asked.
-    pub(super) server: &'a str,
+    pub(in crate::auth) server: &'a str,
     /// In which account.
-    pub(super) account: &'a str,
+    pub(in crate::auth) account: &'a str,
     /// What the question was sealed with, and for whom.
-    pub(super) sealed: Option<(&'a CurveKey, &'a PublicKey)>,
+    pub(in crate::auth) sealed: Option<(&'a CurveKey, &'a PublicKey)>,
 }
 
 impl Received<'_> {
     /// The claims about the user, whose issuer nobody has looked at yet. `trusts` is given the
     /// claims of the answer and whether they were sealed, and tells if they are from the service.
-    pub(super) fn open(
+    pub(in crate::auth) fn open(
         &self,
         trusts: &dyn Fn(&AuthorizationResponseClaims, bool) -> Result<(), Refusal>,
     ) -> Result<UserClaims, Refusal> {
@@ -208,10 +238,16 @@ impl Received<'_> {
     }
 }
 
+/// Says what a client is to be by an answer, or logs why nothing.
+pub(in crate::auth) fn settle(answer: Answer, decided: Result<Grant, Refusal>) {
+    let decided = decided.inspect_err(|why| warn!("{why}"));
+    answer.tell(decided.map_err(|why| why.told()));
+}
+
 /// How long a user of the service may stay, if not for ever; whether it may connect at all. Which
 /// kind of connection it has is not looked at, nor from where, as with nats-server: that is for the
 /// service, which was told both.
-pub(super) fn check(
+pub(in crate::auth) fn check(
     user: &UserClaims,
     account: &str,
     shown: &str,

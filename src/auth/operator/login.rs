@@ -15,6 +15,7 @@ use ringbus_shard::wire::secret::Secret;
 
 use super::registry::{Known, Unfit};
 use crate::auth::Kinds;
+use crate::auth::callout::Caller;
 use crate::auth::jwt::key::PublicKey;
 use crate::auth::jwt::limits::UserLimits;
 use crate::auth::jwt::schedule::{self, Allowed};
@@ -40,6 +41,8 @@ pub struct Facts {
     pub proxy: Option<Arc<str>>,
     /// How the log calls it.
     pub shown: String,
+    /// What a service would be told of it.
+    pub caller: Caller,
 }
 
 /// Why somebody is not let in.
@@ -129,6 +132,14 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// A name that is not a key.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    pub(super) name: Arc<str>,
+    /// A service gave it; else the client did itself.
+    pub(super) renamed: bool,
+}
+
 /// Somebody who is let in.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
@@ -149,6 +160,8 @@ pub(super) struct Admission {
     pub(super) limits: UserLimits,
     /// Key of the trusted proxy through which it came.
     pub(super) proxy: Option<Arc<str>>,
+    /// What it is called, if that is not its key.
+    pub(super) called: Option<Called>,
     /// How long it may stay.
     pub(super) stays: Option<Duration>,
 }
@@ -216,6 +229,7 @@ pub(super) fn admit(
         limits,
         stays,
         proxy: facts.proxy.clone(),
+        called: None,
         user: user.subject,
         name: user.name,
         tags: user.body.generic.tags,
@@ -224,7 +238,7 @@ pub(super) fn admit(
 }
 
 /// The permissions and bounds of a user: its own, or those of the role for which its signer signs.
-fn role(user: &UserClaims, known: &Known) -> Result<UserLimits, Refusal> {
+pub(super) fn role(user: &UserClaims, known: &Known) -> Result<UserLimits, Refusal> {
     let scope = match known.signer(&user.issuer) {
         None => return Err(Refusal::UnknownIssuer),
         Some(None) => return Ok(user.body.limits.clone()),

@@ -2,6 +2,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
+//! | `callout` | accounts whose claims name a service that decides instead |
 //! | `keeper` | the thread that watches the clock |
 //! | `login` | whether the claims of a user let somebody in: claims and facts to an admission |
 //! | `lookup` | accounts that nobody has heard of are looked up, one by one |
@@ -16,6 +17,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod callout;
 pub mod keeper;
 mod login;
 mod lookup;
@@ -28,11 +30,12 @@ mod standing;
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ringbus_shard::options::{self, Job, Offer, Outcome, Verdict};
+use ringbus_shard::options::{self, Job, Offer, Verdict};
 use ringbus_shard::wire::secret::Secret;
 use tracing::{debug, error};
 
 use super::Auth;
+use super::callout::{Caller, Desk};
 use super::jwt::UserClaims;
 use super::jwt::claims::now;
 
@@ -81,6 +84,8 @@ pub struct Operators {
     pinned: Option<HashSet<String>>,
     /// Claims for those who bring none.
     sentinel: Secret,
+    /// Where services are asked.
+    desk: Desk,
 }
 
 impl Facts {
@@ -96,6 +101,7 @@ impl Facts {
             kind,
             proof: proof.cloned(),
             proxy: None,
+            caller: Caller::new(offer, None, None, false),
             shown: format!("{address} - cid:{client} - "),
         }
     }
@@ -104,8 +110,13 @@ impl Facts {
 impl Operators {
     /// Judges by the accounts of `registry`.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, pinned: Option<HashSet<String>>, sentinel: Secret) -> Self {
-        Self { registry, pinned, sentinel }
+    pub fn new(
+        registry: Arc<Registry>,
+        pinned: Option<HashSet<String>>,
+        sentinel: Secret,
+        desk: Desk,
+    ) -> Self {
+        Self { registry, pinned, sentinel, desk }
     }
 
     /// The accounts that are known.
@@ -118,16 +129,17 @@ impl Operators {
     /// be looked up, that is waited for elsewhere, and only after all was verified that can be
     /// without it.
     #[must_use]
-    pub fn judge(self: &Arc<Self>, facts: Facts) -> Verdict {
-        let user = match self.user(&facts) {
+    pub fn judge(self: &Arc<Self>, mut facts: Facts) -> Verdict {
+        let user = match self.user(&mut facts) {
             Ok(user) => user,
-            Err(refusal) => return Verdict::known(self.conclude(&facts, Err(refusal))),
+            Err(refusal) => return self.conclude(facts, Err(refusal)),
         };
         if let Some(known) = self.registry.at_hand(user.account()) {
-            return Verdict::known(self.conclude(&facts, login::admit(user, known, &facts, now())));
+            let admission = login::admit(user, known, &facts, now());
+            return self.conclude(facts, admission);
         }
         if let Err(refusal) = login::check_proof(&user, &facts) {
-            return Verdict::known(self.conclude(&facts, Err(refusal)));
+            return self.conclude(facts, Err(refusal));
         }
         let operators = Arc::clone(self);
         Verdict::Later(Job::new(move |answer| {
@@ -135,14 +147,19 @@ impl Operators {
             registry.ask(&key, move |found| {
                 let known = found.map_err(Refusal::NoAccount);
                 let admission = known.and_then(|known| login::admit(user, known, &facts, now()));
-                answer.tell(operators.conclude(&facts, admission));
+                answer.say(operators.conclude(facts, admission));
             });
         }))
     }
 
     /// What a client is, and what the log says of it.
-    fn conclude(&self, facts: &Facts, admission: Result<Admission, Refusal>) -> Outcome {
+    fn conclude(self: &Arc<Self>, facts: Facts, admission: Result<Admission, Refusal>) -> Verdict {
         match admission {
+            Ok(admission) if callout::decides(&admission) => {
+                let this = Arc::clone(self);
+                let ask = move |answer| this.ask(facts, admission, answer);
+                Verdict::Later(Job::new(ask).patiently())
+            }
             Ok(admission) => {
                 debug!(
                     "{}Authenticated JWT: Client {:?} (claim-name: {:?}, claim-tags: {:?}) signed \
@@ -154,15 +171,15 @@ impl Operators {
                     admission.issuer,
                     admission.known.account.name,
                 );
-                admission.grant(&self.registry).ok_or(options::Refusal::Credentials)
+                Verdict::of(admission.grant(&self.registry))
             }
             Err(refusal) if refusal.is_error() => {
                 error!("{}{refusal}", facts.shown);
-                Err(options::Refusal::Credentials)
+                Verdict::Refused(options::Refusal::Credentials)
             }
             Err(refusal) => {
                 debug!("{}{refusal}", facts.shown);
-                Err(match refusal {
+                Verdict::Refused(match refusal {
                     Refusal::ProxyRequired => options::Refusal::ProxyRequired,
                     _ => options::Refusal::Credentials,
                 })
@@ -170,12 +187,16 @@ impl Operators {
         }
     }
 
-    /// The claims of a user, who may belong to any account that may connect.
-    fn user(&self, facts: &Facts) -> Result<UserClaims, Refusal> {
+    /// The claims of a user, who may belong to any account that may connect. Whoever brings none
+    /// has those for such clients.
+    fn user(&self, facts: &mut Facts) -> Result<UserClaims, Refusal> {
         let user = match UserClaims::decode(facts.jwt.expose()) {
             Ok(user) => user,
             Err(_) if self.sentinel.is_empty() => return Err(Refusal::NoClaims),
-            Err(_) => UserClaims::decode(self.sentinel.expose()).map_err(Refusal::Unreadable)?,
+            Err(_) => {
+                facts.jwt = self.sentinel.clone();
+                UserClaims::decode(facts.jwt.expose()).map_err(Refusal::Unreadable)?
+            }
         };
         login::check_user(&user, facts, now())?;
         let key = user.account();

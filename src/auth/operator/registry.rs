@@ -499,9 +499,6 @@ impl Registry {
 fn warn_of_limits(known: &Known) {
     let (name, body) = (&known.account.name, &known.claims.body);
     let mut missing = Vec::new();
-    if body.authorization.is_enabled() {
-        missing.push("auth callout");
-    }
     if body.trace.is_some() {
         missing.push("tracing of messages");
     }

@@ -14,6 +14,7 @@ use ringbus_shard::wire::secret::Secret;
 
 use super::login::Admission;
 use super::registry::{Known, Registry};
+use crate::auth::callout::without_asking;
 use crate::auth::jwt::claims::now;
 use crate::auth::jwt::limits;
 use crate::auth::jwt::signers::Scope;
@@ -50,26 +51,32 @@ impl Admission {
 
 impl Claimed {
     fn grant(self: Arc<Self>) -> Option<Grant> {
-        let Admission { known, limits, user, proxy, .. } = &self.admission;
+        let Admission { known, limits, user, proxy, called, .. } = &self.admission;
         let account = &known.claims.body.limits;
         let own = limits.permissions();
         let permissions = compile(self.defaults.as_ref().unwrap_or(&own)).ok()?;
         let proof = Proof::of(&Secret::from(user.clone()));
-        Some(Grant {
+        let has_service = known.claims.body.authorization.is_enabled();
+        let grant = Grant {
             account: known.account.id,
             account_name: Arc::clone(&known.account.name),
-            user: Some(user.as_str().into()),
+            user: match called {
+                None => Some(user.as_str().into()),
+                Some(called) => Some(Arc::clone(&called.name)).filter(|name| !name.is_empty()),
+            },
+            renamed: called.as_ref().is_some_and(|called| called.renamed),
             permissions,
             proxy: proxy.clone(),
-            proof: Some(proof).filter(|_| !limits.bearer),
+            // About whom a service was asked, it is asked again.
+            proof: Some(proof).filter(|_| !limits.bearer && called.is_none()),
             stays: self.until.map(|until| until.saturating_duration_since(Instant::now())),
             allowance: allowance(limits.subs, limits.payload)
                 .and(allowance(account.subs, account.payload)),
             places: bound(account.connections)
                 .and_then(|most| self.registry.places(known.account.id, most)),
-            standing: Some(self),
-            renamed: false,
-        })
+            standing: Some(Arc::clone(&self) as Arc<dyn Standing>),
+        };
+        Some(if has_service { without_asking(grant) } else { grant })
     }
 
     fn violation(&self, known: &Known) -> Option<Violation> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL_NOPAD;
 use ringbus_shard::options::{ConnectionKind, Effort, Grant};
+use ringbus_shard::wire::connect::ConnectOptions;
 
 use super::resolver::{Delete, Directory, Mode, Remote, Resolver};
 use super::*;
@@ -41,7 +42,7 @@ fn registry(resolver: Resolver) -> Arc<Registry> {
 }
 
 fn operators(registry: &Arc<Registry>) -> Arc<Operators> {
-    Arc::new(Operators::new(Arc::clone(registry), None, Secret::default()))
+    Arc::new(Operators::new(Arc::clone(registry), None, Secret::default(), Desk::default()))
 }
 
 /// What a user of an account offers that signs with `signer`.
@@ -57,6 +58,7 @@ fn offer(account: &KeyPair, signer: &KeyPair) -> Facts {
         proof: None,
         proxy: None,
         shown: String::new(),
+        caller: Caller::new(&Offer::of(&ConnectOptions::default()), None, None, false),
     }
 }
 

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "what tests read they wrote")]
 
+mod operator;
+
 use std::fs;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -87,13 +89,22 @@ impl Asked {
 
     /// An answer with those claims, changed in some way.
     fn answer_with(&self, change: impl FnOnce(&mut AuthorizationResponseClaims)) -> Vec<u8> {
+        self.answer_by(&issuer(), change)
+    }
+
+    /// The same, signed by somebody.
+    fn answer_by(
+        &self,
+        by: &KeyPair,
+        change: impl FnOnce(&mut AuthorizationResponseClaims),
+    ) -> Vec<u8> {
         let mut claims = AuthorizationResponseClaims {
             subject: self.claims.body.user_nkey.clone(),
             audience: self.claims.body.server_id.id.clone(),
             ..AuthorizationResponseClaims::default()
         };
         change(&mut claims);
-        claims.sign(&issuer()).into_bytes()
+        claims.sign(by).into_bytes()
     }
 
     fn admit(&self, claims: &mut UserClaims) -> Vec<u8> {
