@@ -70,100 +70,81 @@ pub(in crate::auth) enum Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
             Self::Empty(account) => {
-                return write!(
-                    f,
-                    "Auth callout violation: \"no reason supplied\" on account {account:?}"
-                );
+                let why = "no reason supplied";
+                return write!(f, "Auth callout violation: {why:?} on account {account:?}");
             }
             Self::Sealed(account, why) => {
-                return write!(
-                    f,
-                    "Error decrypting auth callout response on account {account:?}: {why}"
-                );
+                let what = "Error decrypting auth callout response";
+                return write!(f, "{what} on account {account:?}: {why}");
             }
-            Self::Fault(fault) => return f.write_str(&titled(&fault.to_string())),
+            Self::Fault(fault) => &titled(&fault.to_string()),
             Self::Response(why) => {
                 return write!(f, "Authorization response had validation errors: {why}");
-            }
-            Self::OtherAccount(seen) => {
-                return write!(
-                    f,
-                    "Auth callout response issuer account {seen:?} is not the callout account"
-                );
-            }
-            Self::NotAllowed { wanted, account } => {
-                return write!(
-                    f,
-                    "Account {wanted:?} not permitted as valid account option for auth callout for \
-                     account {account:?}"
-                );
-            }
-            Self::UnknownIssuer(issuer) => {
-                return write!(f, "User JWT issuer {issuer:?} is not known");
-            }
-            Self::Role(why) => return write!(f, "User JWT is not valid: {why}"),
-            Self::Template(why) => {
-                return write!(f, "User JWT generated invalid permissions: {why}");
-            }
-            Self::Error(why) => {
-                return write!(f, "Auth callout service returned an error: {why}");
-            }
-            Self::User(why) => return write!(f, "Error validating user JWT: {why}"),
-            Self::WrongUser { expected, seen, account } => {
-                return write!(
-                    f,
-                    "Expected authorized user of {expected:?} but got {seen:?} on account \
-                     {account:?}"
-                );
-            }
-            Self::Times(account) => {
-                return write!(
-                    f,
-                    "Authorized user on account {account:?} outside of valid connect times"
-                );
-            }
-            Self::Kinds(account) => {
-                return write!(
-                    f,
-                    "Authorized user on account {account:?} using invalid connection type"
-                );
-            }
-            Self::IssuerAccount(account) => {
-                return write!(
-                    f,
-                    "Error non operator mode account {account:?}: attempted to use issuer_account"
-                );
-            }
-            Self::Issuer { account, expected, seen } => {
-                return write!(
-                    f,
-                    "Wrong issuer for auth callout response on account {account:?}, expected \
-                     {expected:?} got {seen:?}"
-                );
-            }
-            Self::NoAccount { wanted, account, why } => {
-                return write!(
-                    f,
-                    "No valid account {wanted:?} for auth callout response on account \
-                     {account:?}: {why}"
-                );
-            }
-            Self::Permissions(why) => {
-                return write!(f, "Could not register auth callout user: {why}");
             }
             Self::OtherUser => {
                 "Auth callout violation: auth callout response is not for expected user"
             }
             Self::OtherServer => "Auth callout violation: auth callout response is not for server",
-            Self::ProxyRequired => "Proxy connection required",
+            Self::OtherAccount(seen) => {
+                let what = "Auth callout response issuer account";
+                return write!(f, "{what} {seen:?} is not the callout account");
+            }
             Self::UnknownSigner => "Auth callout signing key is unknown",
-        })
+            Self::Error(why) => {
+                return write!(f, "Auth callout service returned an error: {why}");
+            }
+            _ => return self.tell_of_user(f),
+        };
+        f.write_str(text)
     }
 }
 
 impl Refusal {
+    /// Where it is about the claims of the user, not about the answer around them.
+    fn tell_of_user(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(why) => write!(f, "Error validating user JWT: {why}"),
+            Self::WrongUser { expected, seen, account } => write!(
+                f,
+                "Expected authorized user of {expected:?} but got {seen:?} on account {account:?}"
+            ),
+            Self::Times(account) => {
+                let what = "outside of valid connect times";
+                write!(f, "Authorized user on account {account:?} {what}")
+            }
+            Self::Kinds(account) => {
+                let what = "using invalid connection type";
+                write!(f, "Authorized user on account {account:?} {what}")
+            }
+            Self::IssuerAccount(account) => {
+                let what = "attempted to use issuer_account";
+                write!(f, "Error non operator mode account {account:?}: {what}")
+            }
+            Self::Issuer { account, expected, seen } => write!(
+                f,
+                "Wrong issuer for auth callout response on account {account:?}, expected \
+                 {expected:?} got {seen:?}"
+            ),
+            Self::UnknownIssuer(issuer) => write!(f, "User JWT issuer {issuer:?} is not known"),
+            Self::NotAllowed { wanted, account } => write!(
+                f,
+                "Account {wanted:?} not permitted as valid account option for auth callout for \
+                 account {account:?}"
+            ),
+            Self::NoAccount { wanted, account, why } => write!(
+                f,
+                "No valid account {wanted:?} for auth callout response on account {account:?}: \
+                 {why}"
+            ),
+            Self::Role(why) => write!(f, "User JWT is not valid: {why}"),
+            Self::Template(why) => write!(f, "User JWT generated invalid permissions: {why}"),
+            Self::Permissions(why) => write!(f, "Could not register auth callout user: {why}"),
+            _ => f.write_str("Proxy connection required"),
+        }
+    }
+
     /// What the shard is told.
     pub(in crate::auth) const fn told(&self) -> options::Refusal {
         match self {
