@@ -10,6 +10,7 @@ mod first;
 mod flood;
 mod library;
 mod openssl;
+mod pieces;
 mod proxied;
 mod reload;
 

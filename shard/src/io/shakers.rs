@@ -12,12 +12,12 @@ use std::io;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased, unbounded};
 
+use crate::clock::Now;
 use crate::ids::{ConnId, ShardId};
 use crate::limits::{HANDSHAKES_WAITING_MAX, SHAKERS_MAX};
 use crate::transport::{Handshake, HandshakeDone};
 
 use super::Order;
-use super::clock::Clock;
 use super::helpers::{cores, count, spawn};
 use super::inspect::Inspector;
 
@@ -91,13 +91,13 @@ impl Steps {
 
 fn work(inspector: &Inspector, steps: &Steps) {
     while let Some((shard, conn, step)) = steps.next() {
-        let done = carry_out(inspector.clock, step);
+        let done = carry_out(inspector.clock.now(), step);
         inspector.order(shard, Order::Shaken(conn, done));
     }
 }
 
-fn carry_out(clock: Clock, step: Handshake) -> HandshakeDone {
-    if step.is_late(clock.now()) { step.refused() } else { step.run() }
+fn carry_out(now: Now, step: Handshake) -> HandshakeDone {
+    if step.is_late(now) { step.refused() } else { step.run() }
 }
 
 #[cfg(test)]
@@ -105,7 +105,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::Now;
     use crate::event::Insecure;
     use crate::transport::carrier::Carrier;
     use crate::transport::toy::{ToyClient, Toys};
@@ -130,7 +129,7 @@ mod tests {
         let done = step.run();
         carrier.stage = crate::transport::carrier::Stage::Shaking(done.transport);
         carrier.came_back(done.input, &done.output);
-        carrier.keep(&[0x14]);
+        carrier.keep(&ToyClient::new(1).finished());
         let step = carrier.next_step(now).unwrap();
         (carrier, step)
     }
@@ -168,14 +167,13 @@ mod tests {
 
     #[test]
     fn a_first_step_that_waited_for_half_of_its_time_is_not_begun() {
-        let clock = Clock::start();
-        let ago = |millis: u64| Now::from_nanos(clock.now().as_nanos() - millis * 1_000_000);
-        std::thread::sleep(Duration::from_millis(1_100));
-        let (_carrier, step) = hello(ago(1_050));
-        assert_eq!(carry_out(clock, step).outcome.unwrap_err(), Insecure::Crowded);
-        let (_carrier, step) = hello(ago(100));
-        assert!(carry_out(clock, step).outcome.is_ok());
-        let (_carrier, step) = answered(ago(1_050));
-        assert!(carry_out(clock, step).outcome.unwrap().is_some());
+        let half = Now::ZERO.after(TERMS.timeout / 2);
+        let later = half.after(Duration::from_nanos(1));
+        let (_carrier, step) = hello(Now::ZERO);
+        assert_eq!(carry_out(later, step).outcome.unwrap_err(), Insecure::Crowded);
+        let (_carrier, step) = hello(Now::ZERO);
+        assert!(carry_out(half, step).outcome.is_ok());
+        let (_carrier, step) = answered(Now::ZERO);
+        assert!(carry_out(later, step).outcome.unwrap().is_some());
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Carrier {
     pub(crate) ended: bool,
     /// It was told that this connection is to end.
     pub(crate) worn: bool,
+    /// A step of the handshake was begun: the transport may hold part of a record from then on.
+    begun: bool,
     /// What made the transport.
     maker: Option<Weak<dyn Transports>>,
     /// Nothing more will be sealed.
@@ -155,6 +157,7 @@ impl Carrier {
             hung_up: false,
             ended: false,
             worn: false,
+            begun: false,
             maker: None,
             closed: false,
             clear: 0,
@@ -201,9 +204,11 @@ impl Carrier {
     /// The next step of the handshake, if there is enough for one.
     pub(crate) fn next_step(&mut self, now: Now) -> Option<Handshake> {
         let Stage::Shaking(transport) = &self.stage else { return None };
-        if self.input.is_empty() || self.input.len() < transport.need(&self.input) {
+        let need = if self.begun { 1 } else { transport.need(&self.input) };
+        if self.input.is_empty() || self.input.len() < need {
             return None;
         }
+        self.begun = true;
         let waits = Arc::new(());
         let awaited = Arc::downgrade(&waits);
         let Stage::Shaking(transport) = std::mem::replace(&mut self.stage, Stage::Away(waits))
@@ -227,7 +232,8 @@ impl Carrier {
         self.output.extend_from_slice(bytes);
     }
 
-    /// Opens what came: what was kept, then `bytes`. `scratch` is empty before and after.
+    /// Opens what came: what was kept, then `bytes`; and what came with the end of the handshake,
+    /// which the transport may hold. `scratch` is empty before and after.
     pub(crate) fn open(
         &mut self,
         bytes: &[u8],
@@ -235,10 +241,6 @@ impl Carrier {
         plain: &mut dyn FnMut(&[u8]),
     ) -> Option<Opened> {
         let Stage::Open(transport) = &mut self.stage else { return None };
-        if !self.input.is_empty() && self.input.len() + bytes.len() < transport.need(&self.input) {
-            self.input.extend_from_slice(bytes);
-            return None;
-        }
         let mut input = bytes;
         if !self.input.is_empty() {
             scratch.extend_from_slice(&self.input);

@@ -149,10 +149,13 @@ pub enum Peering {
 /// Both sides' bytes of one connection.
 ///
 /// `input` is always what came and was not consumed yet, in order. That of a handshake may be
-/// changed at will, but what is not consumed is given again, with more behind it. What goes to the
-/// socket because of what came (an answer, an alert) is appended to `output`, with a failure too.
+/// changed at will, but what is not consumed is given again, with more behind it. What is consumed
+/// need not be used yet: a transport may keep part of a record, and what came with the end of a
+/// handshake. What goes to the socket because of what came (an answer, an alert) is appended to
+/// `output`, with a failure too.
 pub trait Transport: Send {
-    /// Bytes that the input must have for a look at it to be worth while.
+    /// Bytes that the input must have for a look at it to be worth while. Asked only before the
+    /// first step of a handshake: later, nobody else knows where in a record the input begins.
     fn need(&self, input: &[u8]) -> usize;
 
     /// Whether the client was answered by what a handshake costs most: a signature. Who was comes
@@ -162,7 +165,7 @@ pub trait Transport: Send {
     /// Goes on with the handshake. May take a millisecond, and may be called on any thread.
     fn shake(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> Shaken;
 
-    /// Opens what came after the handshake, piece by piece.
+    /// Opens what came after the handshake, piece by piece. The first call may bring nothing new.
     fn open(&mut self, input: &[u8], output: &mut Vec<u8>, plain: &mut dyn FnMut(&[u8])) -> Opened;
 
     /// Seals `plain`, which is not empty, and appends it to `output`.

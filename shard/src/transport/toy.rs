@@ -1,8 +1,11 @@
 //! A transport for tests: a handshake of two round trips, then records whose bytes are turned over
 //! by a key. As little as shows whether somebody mixes up what is sealed and what is not.
 //!
-//! `16 k s` from the client, `16 s` from the server, `14` from the client; then records, `17`, two
-//! bytes of length, content; `15` for the end.
+//! `16 k s` from the client, `16 s` from the server, `14 k` from the client; then records, `17`,
+//! two bytes of length, content; `15` for the end.
+//!
+//! As a library would, it swallows whatever it is given, parts of messages and of records too, and
+//! takes some of what follows the handshake with it.
 
 use std::sync::Arc;
 
@@ -14,6 +17,9 @@ const HELLO: u8 = 0x16;
 const FINISHED: u8 = 0x14;
 const RECORD: u8 = 0x17;
 const END: u8 = 0x15;
+
+/// Looked at together during a handshake.
+const STEP_BYTES: usize = 5;
 
 /// Content of the longest record.
 const CONTENT_MAX: usize = 1000;
@@ -42,6 +48,8 @@ impl Transports for Toys {
 #[derive(Debug, Default)]
 struct Toy {
     key: Option<u8>,
+    /// Swallowed, and not used yet.
+    held: Vec<u8>,
 }
 
 fn turned_over(bytes: &[u8], key: u8) -> Vec<u8> {
@@ -64,12 +72,9 @@ fn record(input: &[u8]) -> Option<usize> {
 }
 
 impl Transport for Toy {
-    fn need(&self, input: &[u8]) -> usize {
-        match (self.key, input.first()) {
-            (None, _) => 3,
-            (Some(_), Some(&RECORD)) => record(input).unwrap_or(3),
-            (Some(_), _) => 1,
-        }
+    fn need(&self, _: &[u8]) -> usize {
+        assert!(self.key.is_none() && self.held.is_empty(), "nobody knows what the input is");
+        3
     }
 
     fn is_answered(&self) -> bool {
@@ -77,48 +82,57 @@ impl Transport for Toy {
     }
 
     fn shake(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> Shaken {
-        let fail = |output: &mut Vec<u8>| {
-            output.push(END);
-            Shaken { consumed: 0, outcome: Err(Failure("no hello".to_owned())) }
-        };
-        match (self.key, &*input) {
-            (None, [HELLO, key, seed, ..]) => {
-                self.key = Some(*key);
-                output.extend([HELLO, *seed]);
-                Shaken { consumed: 3, outcome: Ok(None) }
+        let mut consumed = 0;
+        for step in input.chunks(STEP_BYTES) {
+            self.held.extend_from_slice(step);
+            consumed += step.len();
+            loop {
+                match (self.key, &*self.held) {
+                    (None, [HELLO, key, seed, ..]) => {
+                        self.key = Some(*key);
+                        output.extend([HELLO, *seed]);
+                        self.held.drain(..3);
+                    }
+                    (Some(key), [FINISHED, proof, ..]) if *proof == key => {
+                        self.held.drain(..2);
+                        let facts = Facts { version: "toy", ..Facts::default() };
+                        return Shaken { consumed, outcome: Ok(Some(facts)) };
+                    }
+                    (_, []) | (None, [HELLO, ..]) | (Some(_), [FINISHED]) => break,
+                    _ => {
+                        output.push(END);
+                        return Shaken { consumed, outcome: Err(Failure("no hello".to_owned())) };
+                    }
+                }
             }
-            (None, [HELLO, ..] | []) | (Some(_), []) => Shaken { consumed: 0, outcome: Ok(None) },
-            (Some(_), [FINISHED, ..]) => {
-                let facts = Facts { version: "toy", ..Facts::default() };
-                Shaken { consumed: 1, outcome: Ok(Some(facts)) }
-            }
-            _ => fail(output),
         }
+        Shaken { consumed, outcome: Ok(None) }
     }
 
     fn open(&mut self, input: &[u8], output: &mut Vec<u8>, plain: &mut dyn FnMut(&[u8])) -> Opened {
         let key = self.key.expect("the handshake is over");
-        let mut consumed = 0;
-        loop {
-            let rest = &input[consumed..];
-            let outcome = match rest.first() {
-                None => Ok(Peering::GoesOn),
-                Some(&END) => Ok(Peering::Ended),
+        self.held.extend_from_slice(input);
+        let mut opened = 0;
+        let outcome = loop {
+            let rest = &self.held[opened..];
+            match rest.first() {
+                None => break Ok(Peering::GoesOn),
+                Some(&END) => break Ok(Peering::Ended),
                 Some(&RECORD) => match record(rest) {
                     Some(len) if len <= rest.len() => {
                         plain(&turned_over(&rest[3..len], key));
-                        consumed += len;
-                        continue;
+                        opened += len;
                     }
-                    _ => Ok(Peering::GoesOn),
+                    _ => break Ok(Peering::GoesOn),
                 },
                 Some(_) => {
                     output.push(END);
-                    Err(Failure("no record".to_owned()))
+                    break Err(Failure("no record".to_owned()));
                 }
-            };
-            return Opened { consumed, outcome };
-        }
+            }
+        };
+        self.held.drain(..opened);
+        Opened { consumed: input.len(), outcome }
     }
 
     fn seal(&mut self, plain: &[u8], output: &mut Vec<u8>) -> Result<(), Failure> {
@@ -152,6 +166,11 @@ impl ToyClient {
         [HELLO, self.key, 7]
     }
 
+    /// How it ends its handshake.
+    pub(crate) fn finished(&self) -> [u8; 2] {
+        [FINISHED, self.key]
+    }
+
     /// Whether its handshake is over.
     pub(crate) fn is_open(&self) -> bool {
         self.shaken
@@ -179,7 +198,7 @@ impl ToyClient {
                     assert_eq!(self.input[1], 7, "the server answers another hello");
                     self.input.drain(..2);
                     self.shaken = true;
-                    answer.push(FINISHED);
+                    answer.extend(self.finished());
                 }
                 Some(&END) => {
                     self.input.remove(0);

@@ -184,6 +184,25 @@ fn who_does_not_begin_is_told_so() {
 }
 
 #[test]
+fn the_end_of_a_handshake_and_what_stands_behind_it_come_in_any_pieces() {
+    let said = format!("{CONNECT}PING\r\nSUB a 1\r\nPUB a 2\r\nhi\r\n");
+    for (size, at) in (1..12).flat_map(|size| (0..140).map(move |at| (size, at))) {
+        let mut scene = scene(false, First::No);
+        let (conn, mut toy) = (scene.open(), ToyClient::new(0x21));
+        scene.given(conn, usize::MAX);
+        scene.sends(conn, &toy.hello());
+        let (_, mut last) = toy.take(&scene.given(conn, usize::MAX));
+        for piece in said.as_bytes().chunks(size) {
+            last.extend(toy.seal(piece));
+        }
+        let (head, tail) = last.split_at(at.min(last.len()));
+        scene.sends(conn, head);
+        scene.sends(conn, tail);
+        assert_eq!(scene.heard(conn, &mut toy), "PONG\r\nMSG a 1 2\r\nhi\r\n", "{size} {at}");
+    }
+}
+
+#[test]
 fn one_that_stops_half_way_goes_without_a_word() {
     let mut scene = scene(false, First::No);
     let (conn, toy) = (scene.open(), ToyClient::new(1));
@@ -251,11 +270,10 @@ fn who_is_read_from_too_fast_waits_while_a_step_is_done_elsewhere() {
     scene.sends(conn, &toy.hello());
     scene.given(conn, usize::MAX);
     // The end of the handshake, and much behind it, before anybody has looked.
-    scene.shard.on_bytes(scene.now, conn, b"\x14\0\0");
+    scene.shard.on_bytes(scene.now, conn, &toy.finished());
     let many = "PING\r\n".repeat(HANDSHAKE_BYTES_MAX / 6);
     let mut behind = toy.seal(CONNECT.as_bytes());
     behind.extend(toy.seal(many.as_bytes()));
-    // What is given must begin with a record.
     let step = scene.shard.take_handshake().unwrap();
     scene.shard.on_bytes(scene.now, conn, &behind);
     assert_eq!(scene.commands(), [Command::Pause(conn)]);

@@ -3,6 +3,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod pieces;
+
 use std::io::{Read, Write};
 
 use ringbus_shard::clock::Now;
