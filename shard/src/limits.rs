@@ -174,6 +174,25 @@ pub const ANSWERS_ACCOUNT_BYTES_MAX: usize = 16 << 20;
 /// it goes no further.
 pub const CROSSINGS_MAX: usize = 64;
 
+/// What a connection may keep of where its requests go, and of what is told about it there, between
+/// its turns; what is larger is worked out again. Part of what an idle connection may cost.
+pub const CROSSINGS_BYTES_KEPT: usize = 3 << 10;
+
+/// A shard's buffers for one message each keep at most this much memory.
+pub const MESSAGE_BYTES_KEPT: usize = 64 << 10;
+
+/// What a client may have told of itself to whoever measures the requests it answers, on other
+/// shards, in one turn, beyond [`DESCRIBED_BYTES_FREE`] for each of its answers: those may be much
+/// shorter than what it says of itself. Answers after that say nothing of it.
+pub const DESCRIBED_TURN_BYTES_MAX: usize = 64 << 10;
+
+/// What a client says of itself is seldom longer.
+pub const DESCRIBED_BYTES_FREE: usize = 512;
+
+/// Requests to other accounts whose time is up are told of in portions of so many; everybody else
+/// has a turn in between.
+pub const OVERDUE_MAX: usize = 256;
+
 /// First PING of a client, ahead of the regular interval, so that its round trip is known early.
 pub const FIRST_PING: Duration = Duration::from_secs(2);
 

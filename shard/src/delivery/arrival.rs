@@ -1,5 +1,7 @@
 //! A frame that another shard sent: deliver here, send on, or answer.
 
+use std::rc::Rc;
+
 use smallvec::SmallVec;
 
 use crate::clock::Now;
@@ -43,8 +45,9 @@ impl Exchange {
             }
             Frame::Stalled { conn } => Answer::Behind(*conn),
             Frame::Responder { reply, about, round_trip } => {
-                let described = Described { json: about.to_vec(), round_trip: *round_trip };
-                self.responder = self.answers.find(reply).map(|token| (token, described));
+                let described = || Described { json: about.to_vec(), round_trip: *round_trip };
+                self.responder =
+                    self.answers.find(reply).map(|token| (token, Rc::new(described())));
                 Answer::None
             }
         }

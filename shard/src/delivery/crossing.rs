@@ -9,7 +9,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -18,7 +17,7 @@ use crate::clock::Now;
 use crate::engine::Exchange;
 use crate::ids::{AccountId, ConnId, ShardId};
 use crate::interest::MatchSet;
-use crate::limits::CROSSINGS_MAX;
+use crate::limits::{CROSSINGS_BYTES_KEPT, CROSSINGS_MAX, MESSAGE_BYTES_KEPT};
 use crate::mesh::frame::encode_group;
 use crate::mesh::{Frame, GroupNames, MessageFrame, Origin};
 use crate::wire::encode;
@@ -28,6 +27,7 @@ use super::answers::{Lead, Pending, ReplyName};
 use super::identity::{Described, Identity, REQUEST_INFO};
 use super::latency::Fate;
 use super::publish::Publisher;
+use super::told::{Kind, Told};
 use super::{Memo, Message, Reach};
 
 /// Where the requests of one publisher to its last subject go.
@@ -38,10 +38,12 @@ pub struct Crossings {
     /// Mappings of another account decide anew for each request.
     drawn: bool,
     legs: Vec<Leg>,
-    /// The round trip that the lines about the requester say.
-    round_trip: Option<Duration>,
-    /// One request as it goes out.
-    tail: Vec<u8>,
+    /// Legs of other subjects, whose memory is used again.
+    spare: Vec<Leg>,
+    /// What is told about the requester.
+    told: Told,
+    /// Something was added since [`Self::rest`].
+    grown: bool,
 }
 
 /// One account that a request goes into.
@@ -56,18 +58,22 @@ struct Leg {
     from_account: AccountId,
     subject: Vec<u8>,
     memo: Memo,
-    /// What is told about the requester: whether all, and whether the server's name.
-    detailed: bool,
-    with_server: bool,
-    /// The header line that tells it.
-    line: Vec<u8>,
+    /// What is told about the requester.
+    kind: Kind,
+    /// Somebody there wants the request.
+    wanted: bool,
     /// The requester as events describe it, where requests may be measured.
-    requestor: Rc<Described>,
+    requestor: Option<Rc<Described>>,
 }
 
 impl Leg {
     fn import(&self) -> Option<&ServiceImport> {
         self.imports.services.get(self.place)
+    }
+
+    /// Memory that it takes beside itself, in bytes.
+    fn bytes(&self) -> usize {
+        self.subject.capacity() + self.memo.bytes()
     }
 }
 
@@ -83,8 +89,28 @@ pub struct Requester<'a> {
 impl Crossings {
     /// Other accounts, or another publisher, from now on.
     pub fn forget(&mut self) {
-        self.known = false;
-        self.legs.clear();
+        *self = Self::default();
+    }
+
+    /// The publisher's turn is over: what takes much memory is worked out anew in the next.
+    #[inline]
+    pub fn rest(&mut self) {
+        if std::mem::take(&mut self.grown) && self.bytes() > CROSSINGS_BYTES_KEPT {
+            self.forget();
+        }
+    }
+
+    /// Memory that it takes beside itself, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let legs = self.legs.iter().chain(&self.spare).map(Leg::bytes).sum::<usize>();
+        let places = self.legs.capacity() + self.spare.capacity();
+        self.subject.capacity() + places * size_of::<Leg>() + legs + self.told.bytes()
+    }
+
+    /// What events say of the publisher. Also returns how many bytes were written for that.
+    pub fn describe(&mut self, identity: &Identity<'_>) -> (Rc<Described>, usize) {
+        self.grown = true;
+        self.told.describe(identity, true)
     }
 
     /// Works out where `subject` leads from `account`, which has these `imports`.
@@ -101,10 +127,10 @@ impl Crossings {
         }
         self.subject.clear();
         self.subject.extend_from_slice(subject);
-        self.legs.clear();
+        self.spare.extend(self.legs.drain(..).map(|leg| Leg { requestor: None, ..leg }));
         self.known = true;
         self.drawn = false;
-        self.round_trip = None;
+        self.grown = true;
         if imports.services.iter().any(|service| service.takes(subject)) {
             self.plan_anew(exchange, account);
         }
@@ -112,21 +138,27 @@ impl Crossings {
 
     #[cold]
     fn plan_anew(&mut self, exchange: &mut Exchange, account: AccountId) {
-        let accounts = Arc::clone(&exchange.options.accounts);
-        let mut next = Some((None, account, self.subject.clone()));
+        let Exchange { options, rng, outlets, .. } = exchange;
+        let mut subject = std::mem::take(&mut self.subject);
+        self.add(&options.accounts, rng, None, account, &subject);
+        std::mem::swap(&mut self.subject, &mut subject);
         let mut done = 0;
-        while let Some((before, account, subject)) = next {
-            self.add(exchange, &accounts, before, account, &subject);
-            next = self.legs.get(done).map(|leg| (Some(done), leg.account, leg.subject.clone()));
+        while let Some(leg) = self.legs.get_mut(done) {
+            let (account, subject) = (leg.account, std::mem::take(&mut leg.subject));
+            self.add(&options.accounts, rng, Some(done), account, &subject);
+            if let Some(leg) = self.legs.get_mut(done) {
+                leg.subject = subject;
+            }
             done += 1;
         }
+        outlets.worked(done * PLANNING);
     }
 
     /// Adds the legs that begin where `before` ends.
     fn add(
         &mut self,
-        exchange: &mut Exchange,
         accounts: &Accounts,
+        rng: &mut fastrand::Rng,
         before: Option<usize>,
         account: AccountId,
         subject: &[u8],
@@ -139,17 +171,22 @@ impl Crossings {
             if self.legs.len() >= CROSSINGS_MAX {
                 return;
             }
-            let mut to = Vec::new();
+            let (memo, mut to) = match self.spare.pop() {
+                Some(Leg { memo, subject, .. }) => (memo, subject),
+                None => (Memo::default(), Vec::new()),
+            };
+            to.clear();
             import.rename(subject, &mut to);
             if let Some(mappings) = accounts.mappings(import.account)
-                && let Some(mapped) = mappings.map(&to, &mut exchange.rng)
+                && let Some(mapped) = mappings.map(&to, rng)
             {
                 to = mapped;
                 self.drawn = true;
             }
             let (shared, detailed, with_server) = match before.and_then(|at| self.legs.get(at)) {
                 Some(leg) => {
-                    (leg.import().is_some_and(|it| it.share), leg.detailed, leg.with_server)
+                    let shared = leg.import().is_some_and(|it| it.share);
+                    (shared, leg.kind.detailed, leg.kind.with_server)
                 }
                 None => (import.share, import.share, import.share),
             };
@@ -163,11 +200,10 @@ impl Crossings {
                 account: import.account,
                 from_account: account,
                 subject: to,
-                memo: Memo::default(),
-                detailed,
-                with_server,
-                line: Vec::new(),
-                requestor: Rc::default(),
+                memo,
+                kind: Kind { detailed, with_server, service: before.map(|_| account) },
+                wanted: false,
+                requestor: None,
             });
         }
     }
@@ -183,23 +219,29 @@ impl Crossings {
         false
     }
 
-    /// Whether what is told about a requester is not that its round trip takes so long.
+    /// Whether the last subject leads nowhere.
     #[must_use]
-    pub fn is_stale(&self, round_trip: Duration) -> bool {
-        self.round_trip != Some(round_trip)
+    pub fn is_empty(&self) -> bool {
+        self.legs.is_empty()
     }
 
-    /// Writes the lines about the requester.
-    pub fn tell(&mut self, accounts: &Accounts, identity: &Identity<'_>) {
-        self.round_trip = Some(identity.round_trip);
+    /// Writes what is to be told about the requester, as far as that was not done. Returns how many
+    /// bytes were written.
+    pub fn tell(&mut self, accounts: &Accounts, identity: &Identity<'_>) -> usize {
+        let mut written = 0;
         for leg in &mut self.legs {
-            let service = leg.before.map(|_| accounts.name(leg.from_account));
-            leg.line.clear();
-            identity.line(leg.detailed, leg.with_server, service.as_deref(), &mut leg.line);
-            if let Some(import) = leg.import().filter(|import| import.latency.is_some()) {
-                leg.requestor = Rc::new(identity.described(import.share));
+            if leg.wanted {
+                written += self.told.write(leg.kind, accounts, identity);
+            }
+            let measured = leg.import().filter(|import| import.latency.is_some());
+            if let Some(import) = measured {
+                let (described, bytes) = self.told.describe(identity, import.share);
+                leg.requestor = Some(described);
+                written += bytes;
             }
         }
+        self.grown |= written > 0;
+        written
     }
 }
 
@@ -217,7 +259,7 @@ impl Exchange {
     ) -> Result<bool, ShardId> {
         crossings.plan(self, imports, account, subject);
         for leg in &mut crossings.legs {
-            self.route(&mut leg.memo, leg.account, &leg.subject)?;
+            leg.wanted = !self.route(&mut leg.memo, leg.account, &leg.subject)?.is_empty();
         }
         Ok(!crossings.legs.is_empty())
     }
@@ -230,7 +272,7 @@ impl Exchange {
         request: &Message<'_>,
         requester: &Requester<'_>,
     ) -> Reach {
-        let mut tail = std::mem::take(&mut crossings.tail);
+        let mut tail = std::mem::take(&mut self.answer_tail);
         let alone = requester.alone && crossings.legs.len() == 1;
         let requester = Requester { alone, ..*requester };
         let mut reach = Reach::default();
@@ -241,7 +283,7 @@ impl Exchange {
                 reach.merge(self.cross_leg(crossings, at, reply, crossing, &mut tail));
             }
         }
-        crossings.tail = tail;
+        self.answer_tail = kept(tail);
         self.arm_answers(now);
         reach
     }
@@ -257,12 +299,23 @@ impl Exchange {
         tail: &mut Vec<u8>,
     ) -> Reach {
         let Crossing { now, request, requester } = crossing;
+        self.outlets.worked(CROSSING);
+        let goes_on = crossings.legs.iter().skip(at + 1).any(|leg| leg.before == Some(at));
         let Some(leg) = crossings.legs.get_mut(at) else { return Reach::default() };
         let Some(import) = leg.imports.services.get(leg.place) else { return Reach::default() };
         let first = leg.before.is_none();
         let latency = import.latency.as_ref().filter(|_| import.response.is_single());
-        let measured = latency
-            .and_then(|it| self.measure(now, it, leg.account, &leg.requestor, request, reply));
+        let measured = latency.zip(leg.requestor.as_ref()).and_then(|(latency, requestor)| {
+            self.measure(now, latency, leg.account, requestor, request, reply)
+        });
+        let line = crossings.told.line(leg.kind).filter(|_| leg.wanted);
+        if line.is_none() && !goes_on {
+            // Nobody will answer, so nobody need wait.
+            if let Some(measured) = measured {
+                self.tell_latency(now, leg.account, &measured, Fate::Unserved, None);
+            }
+            return Reach::default();
+        }
         let asked = (!reply.is_empty()).then(|| {
             let conn = requester.publisher.conn;
             self.answers.ask(
@@ -279,21 +332,25 @@ impl Exchange {
             )
         });
         let reply = asked.as_ref().map_or(&[][..], |(_, reply)| reply);
-        let header_len = with_line(request, reply, &leg.line, tail);
-        let end = tail.len() - b"\r\n".len();
-        let body = request.payload.len() - request.header_len;
-        let message = Message {
-            account: leg.account,
-            imported: true,
-            subject: &leg.subject,
-            reply,
-            header_len,
-            payload: tail.get(end - header_len - body..end).unwrap_or_default(),
-            tail,
-        };
-        let set = leg.memo.look_up(&mut self.interest, leg.account, &leg.subject);
-        let publisher = Publisher { alone: requester.alone, ..requester.publisher };
-        let mut reach = self.deliver(&set, leg.memo.head(), &message, publisher);
+        let mut reach = Reach::default();
+        if let Some(line) = line {
+            let header_len = with_line(request, reply, line, tail);
+            self.outlets.worked(tail.len());
+            let end = tail.len() - b"\r\n".len();
+            let body = request.payload.len() - request.header_len;
+            let message = Message {
+                account: leg.account,
+                imported: true,
+                subject: &leg.subject,
+                reply,
+                header_len,
+                payload: tail.get(end - header_len - body..end).unwrap_or_default(),
+                tail,
+            };
+            let set = leg.memo.look_up(&mut self.interest, leg.account, &leg.subject);
+            let publisher = Publisher { alone: requester.alone, ..requester.publisher };
+            reach = self.deliver(&set, leg.memo.head(), &message, publisher);
+        }
         let reply = ReplyName::from_slice(reply);
         for next in at + 1..crossings.legs.len() {
             if crossings.legs.get(next).is_some_and(|leg| leg.before == Some(at)) {
@@ -389,7 +446,7 @@ impl Exchange {
             }
             reach.merge(self.answer(now, next, &onward, publisher));
         }
-        self.answer_tail = tail;
+        self.answer_tail = kept(tail);
         if let Some((token, _)) = asked.filter(|_| !reach.any()) {
             self.answers.remove(token);
         }
@@ -477,6 +534,16 @@ impl Exchange {
         }
         sent
     }
+}
+
+/// What it costs to find out where a request goes, and to bring it there, as bytes of output that
+/// take as long: see [`Outlets::worked`](super::Outlets::worked).
+const PLANNING: usize = 512;
+const CROSSING: usize = 256;
+
+/// A buffer for messages, to be used again, unless one was so large that its memory is given back.
+fn kept(buffer: Vec<u8>) -> Vec<u8> {
+    if buffer.capacity() > MESSAGE_BYTES_KEPT { Vec::new() } else { buffer }
 }
 
 /// What all legs of one request have in common.

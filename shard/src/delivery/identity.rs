@@ -45,7 +45,7 @@ pub struct Described {
 impl Identity<'_> {
     /// This client, with all there is or what is always told.
     #[must_use]
-    pub fn described(&self, detailed: bool) -> Described {
+    pub(super) fn described(&self, detailed: bool) -> Described {
         let mut json = Vec::new();
         self.object(detailed, detailed, None, &mut json);
         Described { json, round_trip: self.round_trip }
@@ -69,7 +69,10 @@ impl Identity<'_> {
     fn object(&self, detailed: bool, with_server: bool, service: Option<&str>, out: &mut Vec<u8>) {
         let detail = |text| if detailed { text } else { "" };
         let ConnectOptions { name, lang, version, .. } = self.connect;
-        let (start, host) = (time(self.start), self.address.ip().to_string());
+        let (start, host) = match detailed {
+            true => (time(self.start), self.address.ip().to_string()),
+            false => Default::default(),
+        };
         let mut object = Object::open(out);
         object.text("start", detail(&start));
         object.text("host", detail(&host));
@@ -156,18 +159,27 @@ impl<'a> Object<'a> {
     /// As Go writes it, which escapes what could be taken for HTML. No line end is left in it.
     fn string(&mut self, value: &str) {
         let json = serde_json::to_string(value).unwrap_or_default();
-        for char in json.chars() {
-            match char {
-                '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                    let escape = format!("\\u{:04x}", u32::from(char));
-                    self.out.extend_from_slice(escape.as_bytes());
-                }
-                other => {
-                    let mut bytes = [0; 4];
-                    self.out.extend_from_slice(other.encode_utf8(&mut bytes).as_bytes());
-                }
-            }
+        for piece in json.split_inclusive(|char| escape(char).is_some()) {
+            let last = piece.chars().next_back();
+            let (plain, escaped) = match last.and_then(|last| Some((last, escape(last)?))) {
+                Some((last, escaped)) => (piece.strip_suffix(last).unwrap_or(piece), escaped),
+                None => (piece, ""),
+            };
+            self.out.extend_from_slice(plain.as_bytes());
+            self.out.extend_from_slice(escaped.as_bytes());
         }
+    }
+}
+
+/// What Go writes in JSON instead of a character that could be taken for more than text.
+const fn escape(char: char) -> Option<&'static str> {
+    match char {
+        '<' => Some("\\u003c"),
+        '>' => Some("\\u003e"),
+        '&' => Some("\\u0026"),
+        '\u{2028}' => Some("\\u2028"),
+        '\u{2029}' => Some("\\u2029"),
+        _ => None,
     }
 }
 
@@ -214,7 +226,7 @@ mod tests {
     #[test]
     fn what_is_told() {
         let connect = ConnectOptions {
-            name: "<me>\r\n\"".to_owned(),
+            name: "<m&\u{2028}>\r\n\"".to_owned(),
             lang: "rust".to_owned(),
             version: "1.0".to_owned(),
             ..ConnectOptions::default()
@@ -242,7 +254,8 @@ mod tests {
         assert_eq!(
             line(true, true, None),
             "Nats-Request-Info: {\"start\":\"1970-01-01T00:00:01Z\",\"host\":\"127.0.0.1\",\
-             \"id\":7,\"acc\":\"B\",\"user\":\"bob\",\"name\":\"\\u003cme\\u003e\\r\\n\\\"\",\
+             \"id\":7,\"acc\":\"B\",\"user\":\"bob\",\
+             \"name\":\"\\u003cm\\u0026\\u2028\\u003e\\r\\n\\\"\",\
              \"lang\":\"rust\",\"ver\":\"1.0\",\"rtt\":5,\"server\":\"one\",\"kind\":\"Client\",\
              \"client_type\":\"nats\"}\r\n"
         );

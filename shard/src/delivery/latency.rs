@@ -157,14 +157,14 @@ impl Exchange {
         if let Some(measured) = &pending.measured {
             let known = self.responder.take();
             let responder = known.as_ref().filter(|(of, _)| *of == token);
-            let responder = responder.map(|(_, described)| described);
+            let responder = responder.map(|(_, described)| &**described);
             self.tell_latency(now, pending.account, measured, Fate::Answered, responder);
             self.responder = known;
         }
     }
 
     #[cold]
-    fn tell_latency(
+    pub(super) fn tell_latency(
         &mut self,
         now: Now,
         account: AccountId,

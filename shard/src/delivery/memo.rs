@@ -76,6 +76,12 @@ impl Memo {
         set
     }
 
+    /// Memory that it takes beside itself, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.head.capacity()
+    }
+
     /// `MSG <subject> ` of the subject looked up last.
     #[inline]
     #[must_use]

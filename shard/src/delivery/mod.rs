@@ -11,7 +11,7 @@
 //! | one frame for each other shard that is to have it | [`publish`] |
 //! | nobody at all: 503 to the requester | [`publish`] |
 //! | on the other shard: the same again, with the choice of groups made | [`arrival`] |
-//! | into other accounts, and back with the answer | [`crossing`], [`answers`], [`identity`] |
+//! | into other accounts, and back with the answer | [`crossing`], [`answers`], [`identity`], `told.rs` |
 //! | what its receivers may answer on, if that is kept | [`outlets`], `shedding.rs` |
 //! | how long that took, if somebody wants to know | [`latency`] |
 
@@ -26,6 +26,7 @@ mod message;
 pub mod outlets;
 pub mod publish;
 mod shedding;
+mod told;
 
 pub use answers::Answers;
 pub use crossing::Crossings;

@@ -81,7 +81,9 @@ pub struct Outlets {
     pool: ChunkPool,
     dirty: Vec<ConnId>,
     overflowed: Vec<ConnId>,
+    /// Since the last flush, work that led to no output included.
     produced: usize,
+    worked: usize,
     /// What was queued and counted, and what of it has been written or thrown away.
     queued: u64,
     gone: u64,
@@ -100,6 +102,11 @@ pub struct Outlets {
     pub replies_total: Total,
     /// The slot of who loses replies while they are too many, and down to how many bytes.
     pub(super) loser: Option<(u32, usize)>,
+    /// Those that lose some after it, if they still have as much, and how often they were looked
+    /// for.
+    pub(super) losers: Vec<u32>,
+    pub(super) much: usize,
+    pub(super) looks: u64,
 }
 
 impl Outlets {
@@ -113,6 +120,7 @@ impl Outlets {
             dirty: Vec::new(),
             overflowed: Vec::new(),
             produced: 0,
+            worked: 0,
             queued: 0,
             gone: 0,
             out_msgs: 0,
@@ -125,6 +133,9 @@ impl Outlets {
             keeps_replies: false,
             replies_total: Total::default(),
             loser: None,
+            losers: Vec::new(),
+            much: 0,
+            looks: 0,
         }
     }
 
@@ -370,17 +381,25 @@ impl Outlets {
         self.produced >= worthwhile.clamp(TURN_OUTPUT_BYTES, TURN_OUTPUT_BYTES_MAX)
     }
 
+    /// Something was done that takes as long as so many bytes of output: a turn ends by it too, or
+    /// requests that nobody wants could fill one that never ends.
+    pub(crate) fn worked(&mut self, bytes: usize) {
+        self.produced += bytes;
+        self.worked += bytes;
+    }
+
     /// The driver has tried to write everything that was dirty.
     pub fn flushed(&mut self) {
-        self.queued += self.produced as u64;
+        self.queued += (self.produced - self.worked) as u64;
         self.produced = 0;
+        self.worked = 0;
     }
 
     /// What all connections were sent since the beginning, as far as it was offered to sockets, and
     /// what waits for them now. Counted per flush, not per message.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        let queued = self.queued + self.produced as u64;
+        let queued = self.queued + (self.produced - self.worked) as u64;
         Traffic {
             out_msgs: self.out_msgs,
             out_bytes: self.out_bytes,

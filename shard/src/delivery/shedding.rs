@@ -1,12 +1,41 @@
 //! Reply subjects that clients may answer on, kept within a bound for all clients of a shard.
 //!
 //! Over the bound the client that has most loses its oldest, so that those who are given much
-//! cannot take from others what they are to answer. It goes on losing until it has half, before
-//! another is looked for: looking at all clients costs little for each that is forgotten.
+//! cannot take from others what they are to answer. To look at all clients for each that is
+//! forgotten would cost too much: one look finds all that have much, see [`Shares`].
 
 use crate::limits::REPLIES_SHARD_BYTES_MAX;
 
 use super::Outlets;
+
+/// What those who share a bound have, all together.
+///
+/// Over the bound, those who have three quarters of the average or more lose half of it, one after
+/// the other, then it is looked anew. They have at least a quarter of it all, so each look at
+/// everybody makes room for an eighth of the bound, however it is spread; who has less than most
+/// loses nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shares {
+    sharers: usize,
+    total: usize,
+}
+
+impl Shares {
+    /// Of those that have so many bytes each.
+    pub(super) fn of(sizes: impl Iterator<Item = usize>) -> Self {
+        let mut shares = Self::default();
+        for bytes in sizes.filter(|bytes| *bytes > 0) {
+            shares.sharers += 1;
+            shares.total += bytes;
+        }
+        shares
+    }
+
+    /// Who has so many bytes loses some.
+    pub(super) fn much(self) -> usize {
+        (self.total / self.sharers.max(1) * 3 / 4).max(1)
+    }
+}
 
 impl Outlets {
     /// The connection in `slot` was sent a message that asks for answers on `reply`.
@@ -25,23 +54,43 @@ impl Outlets {
         }
     }
 
-    /// The slot of a client that has most, or had when it was last looked for.
+    /// The slot of a client that has much, as of when that was last looked for.
     fn replies_loser(&mut self) -> Option<u32> {
         if let Some((slot, floor)) = self.loser
             && self.replies_of(slot).is_some_and(|replies| replies.bytes() > floor)
         {
             return Some(slot);
         }
-        let mut most = None;
-        for slot in 0..u32::try_from(self.slots()).unwrap_or(u32::MAX) {
-            let now = self.now;
-            let Some(replies) = self.replies_of(slot) else { continue };
-            replies.expire(now);
-            most = most.max(Some((replies.bytes(), slot)));
-        }
-        let (bytes, slot) = most.filter(|(bytes, _)| *bytes > 0)?;
+        let (slot, bytes) = self.next_loser().or_else(|| {
+            self.look_for_losers();
+            self.next_loser()
+        })?;
         self.loser = Some((slot, bytes / 2));
         Some(slot)
+    }
+
+    fn next_loser(&mut self) -> Option<(u32, usize)> {
+        while let Some(slot) = self.losers.pop() {
+            let bytes = self.replies_of(slot).map_or(0, |replies| replies.bytes());
+            if bytes >= self.much {
+                return Some((slot, bytes));
+            }
+        }
+        None
+    }
+
+    fn look_for_losers(&mut self) {
+        let (now, slots) = (self.now, u32::try_from(self.slots()).unwrap_or(u32::MAX));
+        self.looks += 1;
+        let mut sizes = Vec::new();
+        for slot in 0..slots {
+            let Some(replies) = self.replies_of(slot) else { continue };
+            replies.expire(now);
+            sizes.push((slot, replies.bytes()));
+        }
+        self.much = Shares::of(sizes.iter().map(|(_, bytes)| *bytes)).much();
+        let losers = sizes.into_iter().filter(|(_, bytes)| *bytes >= self.much);
+        self.losers.extend(losers.map(|(slot, _)| slot));
     }
 }
 
@@ -92,6 +141,8 @@ mod tests {
             let held = outlets.replies_of(slot).unwrap().bytes();
             assert!(held > REPLIES_BYTES_MAX / 4, "{slot}: {held}");
         }
+        // Even loads are the worst case for looking.
+        assert!(outlets.looks < 200, "{} looks", outlets.looks);
         // Who goes takes what was counted along.
         for slot in 0..=greedy {
             outlets.get_mut(ConnId::new(slot, 0)).unwrap().replies = None;

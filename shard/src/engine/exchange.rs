@@ -4,6 +4,7 @@
 //! what belongs to several connections at once is here: who wants what, where it goes, what is due.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::ids::{AccountId, ConnId, ShardId, SubId};
 use crate::interest::{Interest, LocalTarget, Want};
+use crate::limits::OVERDUE_MAX;
 use crate::options::Options;
 use crate::session::{ClientSession, Trials};
 
@@ -69,12 +71,12 @@ pub struct Exchange {
     /// Somebody who awaited some of them may have gone.
     pub(crate) answers_lost: bool,
     /// Who answers the next answer, if that is measured, and its token.
-    pub(crate) responder: Option<(u64, Described)>,
+    pub(crate) responder: Option<(u64, Rc<Described>)>,
     /// Time since 1970 when the clock began.
     pub(crate) wall: Duration,
     /// Holds one message in another form while it is delivered.
     pub(crate) scratch: Vec<u8>,
-    /// The same for its head, and for an answer.
+    /// The same for its head, and for what goes into another account.
     pub(crate) renamed: Vec<u8>,
     pub(crate) answer_head: Vec<u8>,
     pub(crate) answer_tail: Vec<u8>,
@@ -260,10 +262,11 @@ impl Exchange {
         if std::mem::take(&mut self.answers_lost) {
             self.abandon_all(now);
         }
-        while let Some(pending) = self.answers.expire(now) {
+        for _ in 0..OVERDUE_MAX {
+            let Some(pending) = self.answers.expire(now) else { return self.arm_answers(now) };
             self.overdue(now, &pending);
         }
-        self.arm_answers(now);
+        self.look_at_answers(now);
     }
 
     fn take_out(&mut self, id: SubId) {

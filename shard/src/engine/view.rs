@@ -30,6 +30,12 @@ impl<'a> Sighting<'a> {
         Self { session, outlet }
     }
 
+    /// What it keeps of where its requests go, in bytes.
+    #[cfg(test)]
+    pub(crate) fn crossings_bytes(&self) -> usize {
+        self.session.crossings_bytes()
+    }
+
     /// Which of the shard's connections it is.
     #[must_use]
     pub fn conn(&self) -> ConnId {

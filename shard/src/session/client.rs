@@ -101,6 +101,8 @@ pub struct ClientSession {
     /// What its account takes from others, if anything, and where its last subject led.
     pub(super) imports: Option<Arc<Imports>>,
     pub(super) crossings: Crossings,
+    /// What was told of it to other shards in this turn, in bytes.
+    pub(super) described: usize,
     pub(super) keepalive: Keepalive,
     pub(super) label: Arc<ClientLabel>,
     pub(super) in_msgs: u64,
@@ -192,6 +194,7 @@ impl ClientSession {
             memo_allowed: false,
             imports: exchange.options.accounts.imports(AccountId::GLOBAL).cloned(),
             crossings: Crossings::default(),
+            described: 0,
             keepalive: Keepalive::new(now),
             label: Arc::new(label),
             in_msgs: 0,
@@ -300,6 +303,7 @@ impl ClientSession {
         let mut active = false;
         let before = (self.in_msgs, self.changes);
         self.reach = Reach::default();
+        self.described = 0;
         if !self.behind.is_empty() && now.since(self.behind_since) > STALL_REPORT {
             self.behind.clear();
         }
@@ -335,6 +339,7 @@ impl ClientSession {
                 break (0, self.halted(Halt::Turn));
             }
         };
+        self.crossings.rest();
         if active {
             self.keepalive.heard(now);
             if before != (self.in_msgs, self.changes) {
@@ -442,6 +447,7 @@ impl ClientSession {
         self.carry = Carry::default();
         self.halt = None;
         self.memo = Memo::default();
+        self.crossings.forget();
         self.drop_subscriptions(exchange);
         self.give_place_back();
         exchange.outlets.shut(self.conn);
@@ -458,6 +464,12 @@ impl ClientSession {
         let most = if self.phase == Phase::Greeted { UNJUDGED_BYTES } else { STASH_BYTES };
         let reading = self.phase == Phase::Closed || self.halt.is_none() || self.carry.len() < most;
         (reading != std::mem::replace(&mut self.reading, reading)).then_some(reading)
+    }
+
+    /// What it keeps of where its requests go, in bytes.
+    #[cfg(test)]
+    pub(crate) fn crossings_bytes(&self) -> usize {
+        self.crossings.bytes()
     }
 
     /// Why no input is processed for now.

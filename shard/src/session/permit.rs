@@ -93,6 +93,8 @@ impl ClientSession {
     pub(super) fn adopt(&mut self, exchange: &mut Exchange, grant: Grant) {
         let old = std::mem::replace(&mut self.grant, grant).permissions;
         self.adopt_replies(exchange);
+        // What accounts are told about it may be another name.
+        self.crossings.forget();
         if old == self.grant.permissions {
             return;
         }

@@ -1,6 +1,5 @@
 //! PUB and HPUB: limits and reserved names, then delivery.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Now;
@@ -12,6 +11,7 @@ use crate::delivery::{Message, Reach};
 use crate::engine::Exchange;
 use crate::error::Violation;
 use crate::ids::ShardId;
+use crate::limits::{DESCRIBED_BYTES_FREE, DESCRIBED_TURN_BYTES_MAX};
 use crate::mesh::Frame;
 use crate::options::Options;
 use crate::subject;
@@ -196,13 +196,12 @@ impl ClientSession {
         if let Lead::Here(token) = lead {
             reach = exchange.answer(now, token, message, Some(self.conn.slot()));
         }
-        if self.imports.is_some() {
+        if self.imports.is_some() && !self.crossings.is_empty() {
             let mut crossings = std::mem::take(&mut self.crossings);
-            let round_trip = self.round_trip().unwrap_or_default();
-            if crossings.is_stale(round_trip) {
-                let options = Arc::clone(&exchange.options);
-                crossings.tell(&options.accounts, &self.identity(exchange.wall, &options));
-            }
+            let options = &exchange.options;
+            let identity = self.identity(exchange.wall, options);
+            let written = crossings.tell(&options.accounts, &identity);
+            exchange.outlets.worked(written);
             let requester = Requester { publisher: self.publisher(), alone };
             reach.merge(exchange.cross(now, &mut crossings, message, &requester));
             self.crossings = crossings;
@@ -227,16 +226,25 @@ impl ClientSession {
     /// It answers a request that is measured: whoever measures that learns who it is. Nobody does
     /// of the server itself.
     #[cold]
-    fn tell_responder(&self, exchange: &mut Exchange, subject: &[u8], lead: Lead) {
-        if self.internal {
+    fn tell_responder(&mut self, exchange: &mut Exchange, subject: &[u8], lead: Lead) {
+        if self.internal || lead == Lead::Nowhere {
             return;
         }
-        let described = self.identity(exchange.wall, &exchange.options).described(true);
+        let mut crossings = std::mem::take(&mut self.crossings);
+        let identity = self.identity(exchange.wall, &exchange.options);
+        let (described, written) = crossings.describe(&identity);
+        self.crossings = crossings;
+        exchange.outlets.worked(written);
         match lead {
             Lead::Nowhere => {}
             Lead::Here(token) => exchange.responder = Some((token, described)),
             Lead::There(shard) => {
-                let Described { json, round_trip } = &described;
+                let Described { json, round_trip } = &*described;
+                // What is sent is chosen by whoever answers, and anybody may say that he does.
+                self.described += json.len().saturating_sub(DESCRIBED_BYTES_FREE);
+                if self.described > DESCRIBED_TURN_BYTES_MAX {
+                    return;
+                }
                 let (reply, about, round_trip) = (subject, json.as_slice(), *round_trip);
                 exchange.peers.send_on(shard, &Frame::Responder { reply, about, round_trip });
             }

@@ -23,6 +23,7 @@ use crate::ids::{AccountId, ConnId, ShardId};
 use crate::limits::{ANSWERS_ACCOUNT_BYTES_MAX, ANSWERS_BYTES_MAX};
 
 use super::latency::Measured;
+use super::shedding::Shares;
 
 /// Before the name of a shard.
 const PREFIX: &[u8] = b"_R_.";
@@ -38,6 +39,10 @@ const HEAD_LEN: usize = PREFIX.len() + SERVER_LEN + SHARD_LEN + 1;
 const MEASURED: &[u8] = b".T";
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Tokens are all of one length: what is shorter, or longer, was made up.
+const TOKEN_LEN: usize = 11;
+const TOKEN_MIN: u64 = 62_u64.pow(10);
 
 /// A reply subject made here.
 pub type ReplyName = SmallVec<[u8; 32]>;
@@ -77,12 +82,13 @@ impl Pending {
 #[derive(Debug)]
 struct Held {
     pending: Pending,
-    /// When it was asked, or last answered.
-    since: Now,
+    /// When it has waited too long, by when it was asked or last answered.
+    due: Now,
 }
 
-/// Requests of one account with the same threshold, in the order in which they are due. Those that
-/// were answered stay until they come to the head, or are more than half.
+/// Requests of one account with the same threshold, in the order in which they are due. A request
+/// that has its time again is entered again; entries that mean nothing any more stay until they
+/// come to the head, or are more than half.
 #[derive(Debug)]
 struct Queue {
     threshold: Duration,
@@ -92,14 +98,19 @@ struct Queue {
 }
 
 impl Queue {
-    /// Takes out those that were answered, if they are most of it. Amortised constant.
-    fn tidy(&mut self, waits: impl Fn(u64) -> bool) {
+    /// Takes out entries that mean nothing any more, if they are most of it. Amortised constant.
+    fn tidy(&mut self, held: &HashMap<u64, Held, RandomState>) {
         const KEPT: usize = 64;
         if self.entries.len() > 2 * self.waiting + KEPT {
-            self.entries.retain(|(_, token)| waits(*token));
+            self.entries.retain(|entry| is_waiting(held, *entry));
             self.entries.shrink_to(2 * self.waiting + KEPT);
         }
     }
+}
+
+/// Whether the request of an entry still waits, and until then.
+fn is_waiting(held: &HashMap<u64, Held, RandomState>, (due, token): (Now, u64)) -> bool {
+    held.get(&token).is_some_and(|held| held.due == due)
 }
 
 /// The requests of one account.
@@ -133,6 +144,9 @@ pub struct Answers {
     total: usize,
     /// The account that loses requests while all together are too many, and down to what size.
     loser: Option<(AccountId, usize)>,
+    /// Accounts that lose some after it, if they still have as much.
+    losers: Vec<AccountId>,
+    much: usize,
     asked: u64,
     /// Forgotten for want of room.
     dropped: u64,
@@ -191,6 +205,8 @@ impl Answers {
             measured: HashMap::with_hasher(hasher.clone()),
             total: 0,
             loser: None,
+            losers: Vec::new(),
+            much: 0,
             asked: 0,
             dropped: 0,
             hasher,
@@ -219,13 +235,14 @@ impl Answers {
     pub fn ask(&mut self, now: Now, pending: Pending) -> (u64, ReplyName) {
         self.asked += 1;
         let mut token = self.hasher.hash_one(self.asked);
-        while self.held.contains_key(&token) {
+        while token < TOKEN_MIN || self.held.contains_key(&token) {
             self.asked += 1;
             token = self.hasher.hash_one(self.asked);
         }
         let (account, bytes) = (pending.to_account, pending.bytes());
         self.make_room(account, bytes);
-        self.line_up(account, pending.threshold, now.after(pending.threshold), token);
+        let due = now.after(pending.threshold);
+        self.line_up(account, pending.threshold, due, token);
         self.total += bytes;
         if let Some(asker) = self.askers.get_mut(&account) {
             asker.bytes += bytes;
@@ -236,10 +253,10 @@ impl Answers {
         if pending.measured.is_some() {
             self.measured.insert((account, pending.to.clone()), token);
         }
-        self.held.insert(token, Held { pending, since: now });
+        self.held.insert(token, Held { pending, due });
         let mut reply = ReplyName::from_slice(&self.head);
         let mut rest = token;
-        while rest > 0 || reply.len() == HEAD_LEN {
+        while rest > 0 {
             let digit = usize::try_from(rest % DIGITS.len() as u64).unwrap_or(0);
             reply.push(DIGITS.get(digit).copied().unwrap_or(b'0'));
             rest /= DIGITS.len() as u64;
@@ -272,7 +289,9 @@ impl Answers {
         }
         let own_server = self.head.get(..PREFIX.len() + SERVER_LEN).unwrap_or_default();
         let shard = subject.strip_prefix(own_server).and_then(|rest| match rest {
-            [high, low, b'.', ..] => Some((digit(*high)? * DIGITS.len()) + digit(*low)?),
+            [high, low, b'.', name @ ..] => {
+                token(name).and(Some((digit(*high)? * DIGITS.len()) + digit(*low)?))
+            }
             _ => None,
         });
         let shard =
@@ -296,8 +315,17 @@ impl Answers {
 
     /// Another answer may follow: it has its whole time again.
     pub fn touch(&mut self, now: Now, token: u64) {
-        if let Some(held) = self.held.get_mut(&token) {
-            held.since = now;
+        let Some(held) = self.held.get_mut(&token) else { return };
+        let (account, threshold) = (held.pending.to_account, held.pending.threshold);
+        let due = now.after(threshold);
+        if due <= held.due {
+            return;
+        }
+        held.due = due;
+        let queue = self.askers.get_mut(&account).and_then(|asker| asker.queue(threshold));
+        if let Some(queue) = queue {
+            queue.entries.push_back((due, token));
+            queue.tidy(&self.held);
         }
     }
 
@@ -306,12 +334,11 @@ impl Answers {
         let Held { pending, .. } = self.held.remove(&token)?;
         let (account, bytes) = (pending.to_account, pending.bytes());
         self.total -= bytes;
-        let held = &self.held;
         if let Some(asker) = self.askers.get_mut(&account) {
             asker.bytes -= bytes;
             if let Some(queue) = asker.queue(pending.threshold) {
                 queue.waiting -= 1;
-                queue.tidy(|token| held.contains_key(&token));
+                queue.tidy(&self.held);
             }
         }
         if pending.measured.is_some() {
@@ -347,21 +374,18 @@ impl Answers {
         None
     }
 
-    /// The request of that queue that has waited too long. Those at its head that were answered
-    /// leave it.
+    /// The request of that queue that has waited too long. What means nothing any more leaves the
+    /// head.
     fn overdue(&mut self, now: Now, account: AccountId, threshold: Duration) -> Option<u64> {
         let queue = self.askers.get_mut(&account)?.queue(threshold)?;
         while let Some(&(due, token)) = queue.entries.front() {
-            let again = self.held.get(&token).map(|held| held.since.after(threshold));
-            if again.is_some() && due > now {
+            let waits = is_waiting(&self.held, (due, token));
+            if waits && due > now {
                 return None;
             }
             queue.entries.pop_front();
-            match again {
-                // Answered in the meantime, and more is to come.
-                Some(again) if again > now => queue.entries.push_back((again, token)),
-                Some(_) => return Some(token),
-                None => {}
+            if waits {
+                return Some(token);
             }
         }
         None
@@ -412,25 +436,39 @@ impl Answers {
         }
     }
 
-    /// An account that has most, or had when it was last looked for: it loses half before another
-    /// is looked for, so that looking costs little for each request.
+    /// An account that has much, as of when that was last looked for: each of those loses half, one
+    /// after the other. See [`Shares`](crate::delivery::shedding::Shares).
     fn loser(&mut self) -> Option<AccountId> {
         if let Some((account, floor)) = self.loser
             && self.bytes_of(account) > floor
         {
             return Some(account);
         }
-        let all = self.askers.iter().map(|(account, asker)| (asker.bytes, *account));
-        let (bytes, account) = all.max()?;
-        self.loser = Some((account, bytes / 2));
+        let account = self.next_loser().or_else(|| {
+            let sizes = || self.askers.iter().map(|(account, asker)| (*account, asker.bytes));
+            self.much = Shares::of(sizes().map(|(_, bytes)| bytes)).much();
+            let losers = sizes().filter(|(_, bytes)| *bytes >= self.much);
+            self.losers.extend(losers.map(|(account, _)| account));
+            self.next_loser()
+        })?;
+        self.loser = Some((account, self.bytes_of(account) / 2));
         Some(account)
+    }
+
+    fn next_loser(&mut self) -> Option<AccountId> {
+        while let Some(account) = self.losers.pop() {
+            if self.bytes_of(account) >= self.much {
+                return Some(account);
+            }
+        }
+        None
     }
 
     /// Forgets the request of that account that is due first. False if there is none.
     fn forget_oldest(&mut self, account: AccountId) -> bool {
         let Some(asker) = self.askers.get_mut(&account) else { return false };
         for queue in &mut asker.queues {
-            while queue.entries.front().is_some_and(|(_, token)| !self.held.contains_key(token)) {
+            while queue.entries.front().is_some_and(|entry| !is_waiting(&self.held, *entry)) {
                 queue.entries.pop_front();
             }
         }
@@ -468,8 +506,7 @@ fn token(name: &[u8]) -> Option<u64> {
 
 /// The number that was written with the last digit last in weight.
 fn parse(token: &[u8]) -> Option<u64> {
-    const TOKEN_LEN_MAX: usize = 11;
-    if token.is_empty() || token.len() > TOKEN_LEN_MAX {
+    if token.len() != TOKEN_LEN {
         return None;
     }
     token.iter().rev().try_fold(0_u64, |number, byte| {

@@ -37,8 +37,12 @@ fn a_name_leads_back_to_its_shard_and_request() {
     assert_eq!(answers.lead(AccountId::new(2), &name), Lead::Here(token));
     assert_eq!(answers.lead(B, &name), Lead::Nowhere, "it is answered in another account");
     for (subject, lead) in [
-        (&b"_R_.NABC0z.abc"[..], Lead::There(ShardId::new(61))),
-        (b"_R_.NABC12.abc", Lead::Nowhere),
+        (&b"_R_.NABC0z.abcdefghij1"[..], Lead::There(ShardId::new(61))),
+        (b"_R_.NABC0z.abcdefghij1.T", Lead::There(ShardId::new(61))),
+        (b"_R_.NABC0z.abc", Lead::Nowhere),
+        (b"_R_.NABC0z.abcdefghij-", Lead::Nowhere),
+        (b"_R_.NABC0z.abcdefghij12", Lead::Nowhere),
+        (b"_R_.NABC12.abcdefghij1", Lead::Nowhere),
         (b"_R_.NABC11.", Lead::Nowhere),
         (b"_R_.NABC11.zzzzzzzzzzzzzzzzz", Lead::Nowhere),
         (b"_R_.NABC11.zzzzzzzzzzz", Lead::Nowhere),
@@ -146,7 +150,7 @@ fn every_request_ends_in_time() {
     for _ in 0..20_000 {
         now = now.after(Duration::from_millis(rng.u64(0..200)));
         let account = AccountId::new(rng.u32(3..6));
-        match rng.u8(0..10) {
+        match rng.u8(0..12) {
             0..6 => {
                 let seconds = rng.u64(1..4);
                 let (token, _) = answers.ask(now, pending(account, seconds));
@@ -156,6 +160,18 @@ fn every_request_ends_in_time() {
                 let Some(token) = known.keys().min().copied() else { continue };
                 known.remove(&token);
                 assert!(answers.remove(token).is_some());
+            }
+            9 => {
+                for token in known.keys().copied().filter(|token| token % 5 == 0) {
+                    answers.touch(now, token);
+                }
+                for (token, due) in &mut known {
+                    if token % 5 == 0
+                        && let Some(held) = answers.held.get(token)
+                    {
+                        *due = now.after(held.pending.threshold);
+                    }
+                }
             }
             _ => {
                 let before = answers.len();

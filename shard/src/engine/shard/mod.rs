@@ -294,7 +294,11 @@ impl Shard {
                 }
                 Flow::Next
             }),
-            TimerKind::Answers => self.exchange.expire_answers(now),
+            TimerKind::Answers => {
+                self.exchange.outlets.now = now;
+                self.exchange.expire_answers(now);
+                self.settle(now);
+            }
             TimerKind::WriteDeadline => self.on_write_deadline(now, conn),
             TimerKind::Close => match self.seat(conn).map(|seat| seat.end) {
                 Some(End::Flushing | End::Parting | End::Lingering) => self.let_go(conn),

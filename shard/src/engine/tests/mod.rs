@@ -2,6 +2,7 @@
 //! and the ways a connection ends.
 
 mod carried;
+mod crossings;
 mod internal;
 mod judging;
 mod options;

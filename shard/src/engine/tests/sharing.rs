@@ -11,7 +11,7 @@ use crate::ids::AccountId;
 /// Users are called after accounts: this many, from A on.
 const ACCOUNTS: [&str; 4] = ["A", "B", "C", "D"];
 
-fn account(name: &str) -> AccountId {
+pub(super) fn account(name: &str) -> AccountId {
     let place = ACCOUNTS.iter().position(|known| *known == name).unwrap();
     AccountId::new(u32::try_from(place).unwrap() + 2)
 }
@@ -37,7 +37,7 @@ impl Authenticator for ByName {
 }
 
 /// A has streams `s.>` and a service `v.*` for B and D, which know the service as `w.*`.
-fn shared() -> Accounts {
+pub(super) fn shared() -> Accounts {
     let mut accounts = Accounts::default();
     for name in ACCOUNTS {
         accounts.entry(account(name)).name = name.into();
@@ -56,7 +56,10 @@ fn shared() -> Accounts {
     accounts
 }
 
-fn options(accounts: Accounts, rules: Option<(&'static str, Arc<Permissions>)>) -> Arc<Options> {
+pub(super) fn options(
+    accounts: Accounts,
+    rules: Option<(&'static str, Arc<Permissions>)>,
+) -> Arc<Options> {
     Arc::new(Options {
         info: Info { headers: true, ..Info::default() },
         limits: Limits { stalls: false, ..Limits::default() },
@@ -69,15 +72,15 @@ fn options(accounts: Accounts, rules: Option<(&'static str, Arc<Permissions>)>) 
 }
 
 /// Several shards, whatever waits between them, and the clients of all.
-struct World {
-    scenes: Vec<Scene>,
+pub(super) struct World {
+    pub(super) scenes: Vec<Scene>,
 }
 
 /// A client: its shard, and itself there.
-type Who = (usize, ConnId);
+pub(super) type Who = (usize, ConnId);
 
 impl World {
-    fn new(shards: usize, options: &Arc<Options>) -> Self {
+    pub(super) fn new(shards: usize, options: &Arc<Options>) -> Self {
         let capacity = Capacity { control_frames: 8, lane_bytes: 256 };
         let scenes = mesh_of(shards, capacity)
             .into_iter()
@@ -90,7 +93,7 @@ impl World {
         Self { scenes }
     }
 
-    fn client(&mut self, shard: usize, account: &str) -> Who {
+    pub(super) fn client(&mut self, shard: usize, account: &str) -> Who {
         let scene = &mut self.scenes[shard];
         let conn = scene.open();
         let options = r#""headers":true,"no_responders":true,"protocol":1,"verbose":false"#;
@@ -100,12 +103,12 @@ impl World {
         (shard, conn)
     }
 
-    fn says(&mut self, (shard, conn): Who, text: &str) {
+    pub(super) fn says(&mut self, (shard, conn): Who, text: &str) {
         self.scenes[shard].says(conn, text);
     }
 
     /// Until nothing is on its way.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..50 {
             for Scene { shard, now, .. } in &mut self.scenes {
                 shard.on_mesh();
@@ -120,19 +123,19 @@ impl World {
         }
     }
 
-    fn hears(&mut self, (shard, conn): Who) -> String {
+    pub(super) fn hears(&mut self, (shard, conn): Who) -> String {
         self.scenes[shard].hears(conn)
     }
 
     /// Lets time pass on all shards.
-    fn wait(&mut self, time: Duration) {
+    pub(super) fn wait(&mut self, time: Duration) {
         for scene in &mut self.scenes {
             scene.wait(time);
         }
         self.settle();
     }
 
-    fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.scenes.iter().map(|scene| scene.shard.exchange().answers.len()).sum()
     }
 }
