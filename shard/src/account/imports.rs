@@ -4,6 +4,7 @@
 //! shadow in the other account, on what it means there. A service is taken by publishing: a request
 //! to its local subject is published in the other account too.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,40 @@ pub struct Imports {
     pub streams: Vec<StreamImport>,
     /// Services of others.
     pub services: Vec<ServiceImport>,
+    /// Names of services without a wildcard.
+    literals: BTreeSet<Box<[u8]>>,
+    /// Names with one, by their first tokens.
+    patterns: BTreeMap<Box<[u8]>, Vec<Box<[u8]>>>,
+}
+
+impl Imports {
+    /// Adds a service.
+    pub(super) fn add_service(&mut self, service: ServiceImport) {
+        let from = service.from.clone();
+        if is_literal(&from) {
+            self.literals.insert(from);
+        } else {
+            self.patterns.entry(first(&from).into()).or_default().push(from);
+        }
+        self.services.push(service);
+    }
+
+    /// Whether a request on `subject` is one for any of the services. Costs little where it is not,
+    /// however many there are: it is asked about every message.
+    #[must_use]
+    pub fn takes(&self, subject: &[u8]) -> bool {
+        let within = |first: &[u8]| {
+            let patterns = self.patterns.get(first);
+            patterns.is_some_and(|all| all.iter().any(|pattern| matches(pattern, subject)))
+        };
+        self.literals.contains(subject)
+            || (!self.patterns.is_empty()
+                && (within(first(subject)) || within(b"*") || within(b">")))
+    }
+}
+
+fn first(name: &[u8]) -> &[u8] {
+    name.split(|byte| *byte == b'.').next().unwrap_or_default()
 }
 
 /// How the subjects of two accounts belong together.
@@ -144,6 +179,35 @@ fn apply(way: &Transform, subject: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_the_services_takes_what_any_of_them_takes() {
+        let names: &[&[u8]] = &[b"a", b"a.b", b"a.*", b"*.c", b">", b"b.>", b"a.b.c", b"c.*.d"];
+        let subjects: &[&[u8]] =
+            &[b"a", b"b", b"a.b", b"a.c", b"x.c", b"b.x.y", b"a.b.c", b"c.x.d", b"c.x", b"x.y"];
+        for without in 0..1_usize << names.len() {
+            let mut imports = Imports::default();
+            for (place, from) in names.iter().enumerate() {
+                if without & (1 << place) == 0 {
+                    imports.add_service(ServiceImport {
+                        account: AccountId::new(2),
+                        from: (*from).into(),
+                        to: (*from).into(),
+                        share: false,
+                        response: ResponseType::Singleton,
+                        threshold: Duration::ZERO,
+                        latency: None,
+                        export: place,
+                        way: Way::Same,
+                    });
+                }
+            }
+            for subject in subjects {
+                let any = imports.services.iter().any(|service| service.takes(subject));
+                assert_eq!(imports.takes(subject), any, "{without} {}", subject.escape_ascii());
+            }
+        }
+    }
 
     #[test]
     fn only_what_was_exported_is_asked_for() {

@@ -212,7 +212,7 @@ impl Accounts {
             (Way::Mapped(Box::new(way), None), as_pattern(from), to)
         };
         let imports = Arc::make_mut(self.entry(importer).imports.get_or_insert_default());
-        imports.services.push(ServiceImport {
+        imports.add_service(ServiceImport {
             account: exporter,
             from: from.into(),
             to: to.into(),

@@ -131,7 +131,7 @@ impl Crossings {
         self.known = true;
         self.drawn = false;
         self.grown = true;
-        if imports.services.iter().any(|service| service.takes(subject)) {
+        if imports.takes(subject) {
             self.plan_anew(exchange, account);
         }
     }
@@ -217,6 +217,12 @@ impl Crossings {
             at = leg.before;
         }
         false
+    }
+
+    /// Whether `subject` is known to lead somewhere.
+    #[must_use]
+    pub fn lead(&self, subject: &[u8]) -> bool {
+        !self.legs.is_empty() && self.subject == subject
     }
 
     /// Whether the last subject leads nowhere.

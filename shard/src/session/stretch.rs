@@ -1,9 +1,10 @@
 //! A stretch of ordinary publishes, which is what nearly all input is.
 //!
-//! What has to be asked before any publish of a client (does its account map subjects, does it take
-//! services from others, is its input traced) has one answer until the client does something else,
-//! so it is asked once per stretch. What has to be asked of a subject is asked when it is another
-//! than before. What is left per message: its sizes, what it is counted as, its deliveries.
+//! What has to be asked before any publish of a client (does its account map subjects, is its input
+//! traced) has one answer until the client does something else, so it is asked once per stretch.
+//! What has to be asked of a subject (may the client publish there, does its account take it as a
+//! service of another) is asked when it is another than before. What is left per message: its
+//! sizes, what it is counted as, its deliveries.
 //!
 //! Whatever is not ordinary ends the stretch before anything was done about it, and goes the long
 //! way (`publish.rs`), which does the same and everything else. The two must agree, and a test
@@ -81,7 +82,6 @@ impl ClientSession {
     fn is_ordinary(&self, exchange: &Exchange) -> bool {
         self.phase == Phase::Connected
             && self.mappings.is_none()
-            && self.imports.is_none()
             && !self.connect.verbose
             && !self.internal
             && !exchange.options.trace
@@ -93,7 +93,9 @@ impl ClientSession {
         let allowed = |rules: &Arc<Permissions>| {
             (self.memo_allowed && self.memo.subject() == subject) || rules.may_publish(subject)
         };
+        let imports = self.imports.as_ref();
         if is_special(subject)
+            || imports.is_some_and(|it| self.crossings.lead(subject) || it.takes(subject))
             || (self.connect.pedantic && !subject::is_valid_literal(subject))
             || !rules.is_none_or(allowed)
         {

@@ -4,7 +4,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::account::{Access, Accounts, ResponseType, Service};
 use crate::authorize::{Lists, Permissions, Rules};
+use crate::ids::AccountId;
 
 /// Denies what begins with `no`, to everybody.
 struct Ruled(Option<Arc<Permissions>>);
@@ -19,13 +21,34 @@ impl Authenticator for Ruled {
     }
 }
 
-fn scene(ruled: bool, trace: bool) -> Scene {
+/// `foo.bar` and `a.>` are services of another account, where nobody is.
+fn sharing() -> Accounts {
+    let mut accounts = Accounts::default();
+    let (here, there) = (AccountId::GLOBAL, AccountId::new(2));
+    let exports = &mut accounts.entry(there).exports;
+    for name in [&b"foo.bar"[..], b"a.>"] {
+        let (access, threshold) = (Access::default(), Duration::from_secs(1));
+        exports.add_service(name, access, ResponseType::Singleton, threshold).unwrap();
+    }
+    for name in [&b"foo.bar"[..], b"a.>"] {
+        let service = Service { from: name, to: name, share: true };
+        accounts.import_service(here, there, service).unwrap();
+    }
+    accounts
+}
+
+fn scene(ruled: bool, shares: bool, trace: bool) -> Scene {
     let publish = Lists { allow: None, deny: vec!["no.>".to_owned(), "foo.no".to_owned()] };
     let rules = Rules { publish, ..Rules::default() };
     let permissions = ruled.then(|| Arc::new(Permissions::new(rules).unwrap()));
     let limits = Limits { control_line: 200, pending: 100_000, ..Limits::default() };
     let mut scene = Scene::with(limits, Arc::new(Ruled(permissions)));
-    scene.change(|options| options.trace = trace);
+    scene.change(|options| {
+        options.trace = trace;
+        if shares {
+            options.accounts = Arc::new(sharing());
+        }
+    });
     scene
 }
 
@@ -118,8 +141,12 @@ fn operation() -> impl Strategy<Value = String> {
 
 /// What each of the clients heard, and what was counted, when they say these things in turn, each
 /// cut in two somewhere.
-fn play(ruled: bool, trace: bool, script: &[(usize, String, usize)]) -> (Vec<String>, String) {
-    let mut scene = scene(ruled, trace);
+fn play(
+    (ruled, shares): (bool, bool),
+    trace: bool,
+    script: &[(usize, String, usize)],
+) -> (Vec<String>, String) {
+    let mut scene = scene(ruled, shares, trace);
     let conns: Vec<ConnId> = CLIENTS
         .iter()
         .map(|connect| {
@@ -150,10 +177,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
     fn the_short_way_does_what_the_long_way_does(
-        ruled: bool,
+        terms: (bool, bool),
         script in prop::collection::vec((0..CLIENTS.len(), operation(), 0..60usize), 1..40),
     ) {
-        let (short, long) = (play(ruled, false, &script), play(ruled, true, &script));
+        let (short, long) = (play(terms, false, &script), play(terms, true, &script));
         prop_assert_eq!(short, long);
     }
 }
