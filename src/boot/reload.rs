@@ -64,13 +64,15 @@ impl Server<'_> {
         (live.identity.host, live.identity.port) = told;
         if let Some(judge) = judge {
             live.auth = Arc::new(judge);
-            live.operators.set(live.auth.operators().cloned());
+            // What was pushed to the old ones until now holds for the new ones too; who pushes
+            // meanwhile waits, or it could be undone by what was before.
+            live.operators.replace(live.auth.operators().cloned(), |new| {
+                if let Some(old) = &was {
+                    new.registry().take_over(old.registry());
+                }
+            });
             if let Some(old) = &was {
                 old.registry().retire();
-            }
-            // What was pushed to the old ones until now holds for the new ones too.
-            if let (Some(old), Some(new)) = (&was, live.auth.operators()) {
-                new.registry().take_over(old.registry());
             }
             // Before anybody is let in by them: whatever changes from now on is told.
             operators::watch(&live.auth, &live.facts, live.running.control());

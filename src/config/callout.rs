@@ -121,7 +121,7 @@ impl FromField<'_> for CurveKey {
 }
 
 /// What stands where a public key should; a seed is not repeated.
-fn masked(text: &str) -> String {
+pub(super) fn masked(text: &str) -> String {
     if text.starts_with('S') { "a seed, which is a secret".to_owned() } else { format!("{text:?}") }
 }
 

@@ -1,5 +1,6 @@
 //! The `proxies` block: who may vouch for the clients that come through it.
 
+use super::callout::masked;
 use super::reader::{Field, Found, FromField, Reader};
 use crate::auth::nkey::PublicKey;
 
@@ -36,7 +37,7 @@ impl FromField<'_> for Key {
         let Some(text) = String::read(field) else { return Some(Self(None)) };
         let key = PublicKey::parse(&text);
         if key.is_none() {
-            field.report.error(field.at, format!("invalid proxy key {text:?}"));
+            field.report.error(field.at, format!("invalid proxy key {}", masked(&text)));
         }
         Some(Self(key))
     }

@@ -234,11 +234,11 @@ fn check_renaming(name: &str, from: &str, issues: &mut Issues) {
 }
 
 impl Import {
-    /// The subject as the exporting account knows it.
+    /// The subject as the exporting account knows it: what a token has to name, and what is taken.
     #[must_use]
     pub fn asked(&self) -> &str {
-        let is_service = self.kind == Some(Kind::Service);
-        if is_service && !self.to.is_empty() { &self.to } else { &self.subject }
+        let is_old_way = self.local_subject.is_empty() && !self.to.is_empty();
+        if is_old_way && self.kind == Some(Kind::Service) { &self.to } else { &self.subject }
     }
 
     /// The subject that publishers or subscribers of this account use.

@@ -13,13 +13,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use ringbus_shard::limits::WAITS_MAX;
+
 use tracing::warn;
 
 use super::registry::{Known, Registry, Unfit};
 use super::resolver::{Missing, Resolver};
 
-/// Accounts that are looked up or wait for that. A user who comes when there are more is refused.
-const FLIGHTS_MAX: usize = 64;
+/// Accounts that are looked up or wait for that: as many as users of one shard that may wait. A
+/// user who comes when there are more is refused; whose turn does not come in time is let go by
+/// the shard.
+pub(super) const FLIGHTS_MAX: usize = WAITS_MAX;
 
 /// Accounts of which it is remembered that they could not be had.
 const FAILURES_MAX: usize = 1024;

@@ -60,7 +60,17 @@ impl Current {
 
     /// These from now on.
     pub fn set(&self, operators: Option<Arc<Operators>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = operators;
+        self.replace(operators, |_| {});
+    }
+
+    /// These from now on, after they were made `ready`: nobody does anything to those before or to
+    /// these meanwhile.
+    pub fn replace(&self, operators: Option<Arc<Operators>>, ready: impl FnOnce(&Operators)) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(operators) = &operators {
+            ready(operators);
+        }
+        *current = operators;
     }
 
     /// Does something to them. Nobody puts others in their place before it is done.

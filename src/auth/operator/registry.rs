@@ -149,9 +149,32 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Table {
     known: HashMap<String, Arc<Known>>,
-    /// Accounts whose claims are being read. One that is pushed meanwhile leaves: what is read may
-    /// be what was before.
-    reading: HashSet<String>,
+    /// Reads of claims that are under way, by account. They leave when the account is pushed or
+    /// deleted meanwhile: what is read may be what was before.
+    reading: HashMap<String, Vec<u64>>,
+    /// So many reads have begun, which is the number of the last.
+    reads: u64,
+}
+
+impl Table {
+    /// Claims about an account are read from now on. Returns the number of that read.
+    fn begin(&mut self, key: &str) -> u64 {
+        self.reads += 1;
+        self.reading.entry(key.to_owned()).or_default().push(self.reads);
+        self.reads
+    }
+
+    /// That read is over. Whether nothing else was heard of the account meanwhile.
+    fn end(&mut self, key: &str, read: u64) -> bool {
+        let Some(reads) = self.reading.get_mut(key) else { return false };
+        let before = reads.len();
+        reads.retain(|other| *other != read);
+        let was_there = reads.len() < before;
+        if reads.is_empty() {
+            self.reading.remove(key);
+        }
+        was_there
+    }
 }
 
 /// Whoever wants to know of accounts.
@@ -320,21 +343,24 @@ impl Registry {
     }
 
     /// Puts the claims into force that the resolver has. If others are pushed while these are read,
-    /// they may be older than those: then they are read again.
+    /// or the account is deleted, they may be older than that: then they are read again, and so
+    /// they are if none were found.
     fn read(&self, key: &str) -> Result<Arc<Known>, Unfit> {
         for _ in 0..READS_MAX {
-            self.table().reading.insert(key.to_owned());
+            let read = self.table().begin(key);
             let known = self.fetch(key).map_err(Unfit::Missing).and_then(|text| {
                 let claims = self.check(key, &text)?;
-                Ok(self.enter(claims, text.trim_ascii(), true))
+                Ok(self.enter(claims, text.trim_ascii(), Some(read)))
             });
-            self.table().reading.remove(key);
-            if let Some(known) = known? {
-                return Ok(known);
+            match known {
+                Ok(Some(known)) => return Ok(known),
+                Err(why) if self.table().end(key, read) => return Err(why),
+                Ok(None) | Err(_) => {
+                    debug!("Account [{key}] changed while it was read: reading it again");
+                }
             }
-            debug!("Account [{key}] was pushed while it was read: reading it again");
         }
-        let why = format!("claims were pushed {READS_MAX} times while they were read");
+        let why = format!("claims changed {READS_MAX} times while they were read");
         Err(Unfit::Missing(Missing::Failed(why)))
     }
 
@@ -360,7 +386,7 @@ impl Registry {
 
     /// Takes over the accounts that another registry knows, as far as their claims may be in force
     /// here: a reload does not forget who is connected. Where the resolver is at hand, what it says
-    /// counts; a server of claims is not asked.
+    /// counts; a server of claims is not asked. May be done again, for what changed meanwhile.
     pub fn take_over(&self, other: &Self) {
         if let Resolver::Directory(folder) = &*self.resolver
             && let Err(why) = folder.read_all(&mut |_, _| {})
@@ -369,13 +395,19 @@ impl Registry {
         }
         for old in other.all() {
             let key = &old.claims.subject;
+            let removed = old.removed.load(Ordering::Relaxed);
             let text = match &*self.resolver {
-                Resolver::Url(_) if !old.removed.load(Ordering::Relaxed) => Ok(old.text.clone()),
-                Resolver::Url(_) => continue,
-                Resolver::Memory(_) | Resolver::Directory(_) => self.resolver.fetch(key),
+                Resolver::Url(_) => (!removed).then(|| old.text.clone()),
+                Resolver::Memory(_) | Resolver::Directory(_) => self.resolver.fetch(key).ok(),
             };
             // One that nobody has signed yet has no text.
-            let Some(text) = text.ok().filter(|text| !text.is_empty()) else { continue };
+            let Some(text) = text.filter(|text| !text.is_empty()) else {
+                if removed {
+                    // It may have been there when this was done before.
+                    self.remove(key);
+                }
+                continue;
+            };
             if let Err(why) = self.update(key, &text) {
                 debug!("Account [{key}] is not taken over: {why}");
             }
@@ -425,7 +457,7 @@ impl Registry {
         }
         let claims = self.check(key, text)?;
         debug!("Updating account claims: {key}/{}", claims.name);
-        let known = self.enter(claims, text, false).ok_or(Unfit::Invalid)?;
+        let known = self.enter(claims, text, None).ok_or(Unfit::Invalid)?;
         let news = sharing::exporters(&known).into_iter().any(|key| self.get(&key).is_none());
         if let Some(lookups) = self.lookups()
             && news
@@ -446,11 +478,17 @@ impl Registry {
     pub fn bootstrap(&self, key: &str, issuer: &str) {
         let mut claims = AccountClaims::new(key);
         issuer.clone_into(&mut claims.issuer);
-        self.enter(claims, "", false);
+        self.enter(claims, "", None);
     }
 
-    /// Puts claims into force; not if they were `read` and others were pushed meanwhile.
-    fn enter(&self, claims: AccountClaims, text: &str, read: bool) -> Option<Arc<Known>> {
+    /// Puts claims into force, which ends the `read` they are from; not if something else was heard
+    /// of the account during that.
+    pub(super) fn enter(
+        &self,
+        claims: AccountClaims,
+        text: &str,
+        read: Option<u64>,
+    ) -> Option<Arc<Known>> {
         let account = self.accounts.enter(&claims.subject);
         let strict = !text.is_empty() && self.rules.strict.contains(&claims.issuer);
         let (key, text) = (claims.subject.clone(), text.to_owned());
@@ -463,7 +501,7 @@ impl Registry {
         let order = self.order.fetch_add(1, Ordering::Relaxed);
         let known = Arc::new(Known { account, claims, text, strict, activations, order, removed });
         let mut table = self.table();
-        if read && !table.reading.contains(&key) {
+        if read.is_some_and(|read| !table.end(&key, read)) {
             return None;
         }
         let old = table.known.insert(key, Arc::clone(&known));
@@ -482,11 +520,14 @@ impl Registry {
         Some(known)
     }
 
-    /// Somebody deleted an account: nobody of it may connect, unless claims come again. Its number,
-    /// if it was known.
+    /// Somebody deleted an account: nobody of it may connect, unless claims come again. Whoever is
+    /// reading reads again. Its number, if it was known.
     pub fn remove(&self, key: &str) -> Option<AccountId> {
-        let known = self.get(key)?;
+        let mut table = self.table();
+        table.reading.remove(key);
+        let known = Arc::clone(table.known.get(key)?);
         known.removed.store(true, Ordering::Relaxed);
+        drop(table);
         if known.shares() {
             self.publish();
         }

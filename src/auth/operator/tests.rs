@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -12,6 +12,7 @@ use data_encoding::BASE64URL_NOPAD;
 use ringbus_shard::options::{ConnectionKind, Effort, Grant};
 use ringbus_shard::wire::connect::ConnectOptions;
 
+use super::lookup::FLIGHTS_MAX;
 use super::resolver::{Delete, Directory, Mode, Remote, Resolver};
 use super::*;
 use crate::auth::accounts::{Accounts, SYSTEM};
@@ -135,13 +136,24 @@ fn a_slow_server_keeps_nobody_waiting_who_is_known() {
     registry.start().unwrap();
     registry.update(&account(1).public(), &claims(1, |_| {})).unwrap();
     let operators = operators(&registry);
-    // More than there are threads, and nobody answers.
-    let waiting: Vec<_> = (2..60).map(|byte| settled(operators.judge(good_offer(byte)))).collect();
+    // Many more than there are threads, and nobody answers.
+    let mut waiting = Vec::new();
+    for byte in 2..=200 {
+        let told = settled(operators.judge(good_offer(byte)));
+        assert_eq!(told.try_recv().unwrap_err(), mpsc::TryRecvError::Empty, "{byte} waits");
+        waiting.push(told);
+    }
     let verdict = operators.judge(good_offer(1));
     assert!(matches!(verdict, Verdict::Admitted(_)), "{verdict:?}");
     // How many wait is bounded.
-    let at_once = |byte| settled(operators.judge(good_offer(byte))).try_recv();
-    assert!((60..200).any(|byte| matches!(at_once(byte), Ok(None))));
+    let is_refused = |number: usize| {
+        let (tell, told) = mpsc::channel();
+        registry.ask(&number.to_string(), move |found| {
+            let _ = tell.send(found.is_err());
+        });
+        told.try_recv() == Ok(true)
+    };
+    assert!((0..2 * FLIGHTS_MAX).any(is_refused));
     drop((waiting, listener));
 }
 
@@ -196,6 +208,66 @@ fn a_push_while_claims_are_read_is_not_lost() {
     server.join().unwrap();
     let known = registry.get(&account(1).public()).unwrap();
     assert!(known.claims.body.revocations.cover(&user, now() - 1));
+}
+
+/// The next question, which nobody has answered yet.
+fn asked(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+    stream
+}
+
+fn reply(mut stream: TcpStream, text: &str) {
+    stream.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{text}").as_bytes()).unwrap();
+}
+
+fn looked_up(registry: &Arc<Registry>) -> thread::JoinHandle<Result<Arc<Known>, Unfit>> {
+    let (registry, key) = (Arc::clone(registry), account(1).public());
+    thread::spawn(move || registry.lookup(&key))
+}
+
+#[test]
+fn an_account_deleted_while_it_is_read_is_gone() {
+    let (listener, resolver) = server();
+    let registry = registry(resolver);
+    let reading = looked_up(&registry);
+    let stream = asked(&listener);
+    assert!(registry.remove(&account(1).public()).is_none(), "nobody had heard of it");
+    reply(stream, &claims(1, |_| {}));
+    reply(asked(&listener), "");
+    assert!(reading.join().unwrap().is_err());
+    assert!(registry.get(&account(1).public()).is_none());
+}
+
+#[test]
+fn claims_pushed_while_none_are_found_are_read() {
+    let (listener, resolver) = server();
+    let registry = registry(resolver);
+    let reading = looked_up(&registry);
+    let stream = asked(&listener);
+    registry.is_pushed(&account(1).public());
+    reply(stream, "");
+    reply(asked(&listener), &claims(1, |_| {}));
+    assert!(reading.join().unwrap().is_ok());
+}
+
+#[test]
+fn a_push_counts_for_each_of_those_who_read() {
+    let (listener, resolver) = server();
+    let registry = registry(resolver);
+    let new = claims(1, |claims| claims.name = "new".to_owned());
+    let readers = [looked_up(&registry), looked_up(&registry)];
+    let (first, second) = (asked(&listener), asked(&listener));
+    registry.is_pushed(&account(1).public());
+    // One reads again already; that says nothing of what the other has read.
+    reply(first, &claims(1, |_| {}));
+    let again = asked(&listener);
+    reply(second, &claims(1, |_| {}));
+    reply(again, &new);
+    thread::spawn(move || reply(asked(&listener), &new));
+    for reader in readers {
+        assert_eq!(reader.join().unwrap().unwrap().claims.name, "new");
+    }
 }
 
 #[test]
@@ -266,4 +338,56 @@ fn nobody_changes_operators_while_something_is_done_to_them() {
     set.set(None);
     let changed = Instant::now();
     assert!(answering.join().unwrap().unwrap() <= changed);
+}
+
+/// As somebody who sends claims does it.
+fn push(current: &Current, name: &str) {
+    current.with(|operators| {
+        let (registry, key) = (operators.registry(), account(1).public());
+        let text = claims(1, |claims| claims.name = name.to_owned());
+        registry.resolver().store(&key, &text).unwrap();
+        registry.is_pushed(&key);
+        registry.update(&key, &text).ok()
+    });
+}
+
+#[test]
+fn a_push_during_a_reload_is_not_undone() {
+    let temp = tempfile::tempdir().unwrap();
+    let (old, new) = (registry(full(temp.path())), registry(full(temp.path())));
+    let current = Current::default();
+    current.set(Some(operators(&old)));
+    push(&current, "first");
+    new.take_over(&old);
+    let name = || new.get(&account(1).public()).unwrap().claims.name.clone();
+    assert_eq!(name(), "first");
+    push(&current, "second");
+    let (begun, begins) = mpsc::channel();
+    let other = current.clone();
+    let pushing = thread::spawn(move || {
+        begins.recv().unwrap();
+        push(&other, "third");
+    });
+    current.replace(Some(operators(&new)), |operators| {
+        begun.send(()).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        operators.registry().take_over(&old);
+        assert_eq!(name(), "second", "whoever pushes waits");
+    });
+    pushing.join().unwrap();
+    assert_eq!(name(), "third");
+}
+
+#[test]
+fn an_account_deleted_during_a_reload_is_gone() {
+    let (listener, resolver) = server();
+    let (old, new) = (registry(resolver), registry(server().1));
+    let key = account(1).public();
+    old.update(&key, &claims(1, |_| {})).unwrap();
+    new.take_over(&old);
+    assert!(new.at_hand(&key).is_some());
+    old.remove(&key);
+    new.take_over(&old);
+    assert!(new.at_hand(&key).is_none());
+    drop(listener);
 }

@@ -233,7 +233,7 @@ fn add_import(
     exporter: AccountId,
     import: &Import,
 ) -> Result<(), ImportError> {
-    let (subject, to) = (import.subject.as_bytes(), import.to.as_bytes());
+    let (subject, to) = (import.asked().as_bytes(), import.to.as_bytes());
     let local = import.local_subject.as_bytes();
     match import.kind {
         None => Ok(()),
@@ -242,12 +242,8 @@ fn add_import(
         }
         Some(Kind::Stream) => terms.import_stream_by(importer, exporter, subject, local),
         Some(Kind::Service) => {
-            let (from, to) = match () {
-                () if !local.is_empty() => (local, subject),
-                () if to.is_empty() => (subject, subject),
-                () => (subject, to),
-            };
-            let service = Service { from, to, share: import.share };
+            let from = if local.is_empty() { import.subject.as_bytes() } else { local };
+            let service = Service { from, to: subject, share: import.share };
             terms.import_service_by(importer, exporter, service)
         }
     }

@@ -126,6 +126,32 @@ fn subjects_are_renamed_as_claims_say() {
     }
 }
 
+/// Such claims do not come into force, but what is looked at does not depend on that.
+#[test]
+fn a_token_is_for_the_subject_that_is_taken() {
+    let token = |named: &str| {
+        let fill = |it: &mut ActivationClaims| {
+            it.body.import_subject = named.to_owned();
+            it.body.import_kind = Some(Kind::Service);
+        };
+        token(fill, &account(1))
+    };
+    for (named, expected) in [("a.open", vec![]), ("a.taken", one("a.taken", "mine"))] {
+        let registry = registry();
+        let export = export(Kind::Service, "a.*", true);
+        enter(&registry, 1, |it| it.body.exports = vec![Some(export)]);
+        let mut claims = AccountClaims::new(&key(2));
+        claims.body.imports = vec![Some(Import {
+            to: "a.open".to_owned(),
+            local_subject: "mine".to_owned(),
+            token: token(named),
+            ..import(Kind::Service, 1, "a.taken")
+        })];
+        registry.enter(claims, "", None).unwrap();
+        assert_eq!(taken(&registry, &compiled(&registry), 2), expected, "{named}");
+    }
+}
+
 /// A registry with a private stream that account 2 takes by this token.
 fn by_token(revoke: &[(String, i64)], text: &str, subject: &str) -> Registry {
     let registry = registry();
