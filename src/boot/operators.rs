@@ -104,7 +104,9 @@ fn unusable(folder: &Path, error: &io::Error) -> String {
 fn resolver(config: &config::Operators) -> Result<Resolver, String> {
     let kind = match &*config.resolver {
         Some(ResolverKind::Directory(kind)) => kind,
-        Some(ResolverKind::Url(remote)) => return Ok(Resolver::Url(remote.clone())),
+        Some(ResolverKind::Url(remote)) => {
+            return remote.clone().over(&config.tls.outgoing).map(Resolver::Url);
+        }
         Some(ResolverKind::Memory) | None => return Ok(Resolver::memory()),
     };
     let FolderKind { folder, mode, limit, .. } = kind;

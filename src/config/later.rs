@@ -86,7 +86,6 @@ pub(super) const TOP: &[Feature] = &[
     feature(&["ocsp"], "OCSP", Shape::Map(nested::OCSP), is_false),
     feature(&["ocsp_cache"], "OCSP", Shape::Map(nested::OCSP_CACHE), is_false),
     feature(&["write_timeout"], "this policy for slow writes", ANY, is_close),
-    feature(&["resolver_tls"], "TLS of a resolver", Shape::Map(nested::TLS), never),
     feature(&["websocket", "ws"], "WebSocket", Shape::Map(nested::WEBSOCKET), is_empty),
     feature(&["mqtt"], "MQTT", Shape::Map(nested::MQTT), is_empty),
     feature(&["feature_flags"], "a feature flag", ANY, is_empty),

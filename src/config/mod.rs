@@ -70,6 +70,7 @@ pub use self::reload::{Refused, ReloadStep, diff};
 pub use self::setting::{Origin, Setting};
 pub use self::sharing::Sharing;
 pub use self::tls::Tls;
+pub use self::tls::outgoing::ResolverTls;
 
 use self::dump::Dump;
 use self::problem::Report;

@@ -15,6 +15,7 @@ use super::problem::Report;
 use super::reader::{Field, Found, FromField, Quoted, Reader};
 use super::reason;
 use super::setting::{Origin, Setting};
+use super::tls::outgoing::ResolverTls;
 use super::value::Value;
 use crate::auth::SYSTEM;
 use crate::auth::jwt::key::Role;
@@ -40,6 +41,8 @@ pub struct Operators {
     pub trusted: Setting<Vec<String>>,
     /// Where claims about accounts are.
     pub resolver: Setting<Option<ResolverKind>>,
+    /// How a server of claims is asked over HTTPS.
+    pub tls: Setting<ResolverTls>,
     /// Claims about accounts by public key.
     pub preload: Setting<BTreeMap<String, String>>,
     /// Accounts that may connect; all if there are none.
@@ -84,6 +87,11 @@ impl Operators {
                 reader,
                 &["trusted", "trusted_keys"],
                 read_trusted,
+            )),
+            tls: Setting::new(ResolverTls::default()).or_file(last(
+                reader,
+                &["resolver_tls"],
+                |field| ResolverTls::read(field, world),
             )),
             resolver: Setting::new(None).or_file(resolver.map(|found| found.map(Some))),
             preload: Setting::new(BTreeMap::new()).or_file(last(
@@ -190,6 +198,10 @@ impl Operators {
                 "resolver preloads only available for writeable resolver types MEM/DIR/CACHE_DIR";
             fault(self.preload.origin(), text);
         }
+        let is_url = matches!(*self.resolver, Some(ResolverKind::Url(_)));
+        if let (false, Origin::File(at)) = (is_url, self.tls.origin()) {
+            report.warn(at, "key \"resolver_tls\": only a resolver URL(\"https://…\") uses it");
+        }
         if let (false, Origin::File(at)) = (self.are_in_force(), self.resolver.origin()) {
             report.warn(at, "key \"resolver\": without an operator there is nothing to resolve");
         }
@@ -225,10 +237,11 @@ impl Operators {
             && *self.pinned == *new.pinned
             && *self.sentinel == *new.sentinel
             && *self.resolver == *new.resolver
+            && self.tls.outgoing.same(&new.tls.outgoing)
     }
 
     pub(super) fn show(&self, dump: &mut Dump) {
-        let Self { operators, trusted, resolver, preload, pinned, sentinel } = self;
+        let Self { operators, trusted, resolver, tls, preload, pinned, sentinel } = self;
         let list = |keys: &mut dyn Iterator<Item = &str>| {
             format!("[{}]", keys.map(quoted).collect::<Vec<_>>().join(", "))
         };
@@ -237,6 +250,7 @@ impl Operators {
         let keys = list(&mut trusted.iter().map(String::as_str));
         dump.line("trusted_keys", keys, trusted.origin());
         dump.line("resolver", shown(resolver.as_ref()), resolver.origin());
+        dump.line("resolver_tls", &**tls, tls.origin());
         let keys = list(&mut preload.keys().map(String::as_str));
         dump.line("resolver_preload", keys, preload.origin());
         let keys = list(&mut pinned.iter().flatten().map(String::as_str));

@@ -6,6 +6,7 @@
 //! | [`choice`] | cipher suites and curves by their names in Go |
 //! | [`certificate`] | whom a certificate is for |
 //! | [`clients`] | TLS of clients: on what terms, and who may stay |
+//! | [`outgoing`] | the side that asks: what connections show and trust that this server makes |
 //! | [`dn`] | distinguished names, compared part by part |
 //! | `records` | one client's TLS, bytes to bytes |
 //! | `failure.rs` | why a handshake failed, in the words of Go |
@@ -22,6 +23,7 @@ pub mod clients;
 pub mod dn;
 mod expiry;
 mod failure;
+pub mod outgoing;
 pub mod pem;
 mod records;
 #[cfg(test)]
@@ -157,12 +159,7 @@ impl Offer {
 /// Where every server begins: what is offered, but for certificates of either side.
 fn builder(offer: &Offer) -> Result<(Arc<CryptoProvider>, Builder), String> {
     let Offer { suites, curves, oldest, .. } = offer;
-    let all = aws_lc_rs::default_provider();
-    let provider = Arc::new(CryptoProvider {
-        cipher_suites: suites.clone().map_or(all.cipher_suites, |Suites(suites)| suites),
-        kx_groups: curves.clone().map_or(all.kx_groups, |Curves(curves)| curves),
-        ..all
-    });
+    let provider = Arc::new(provider(suites.as_ref(), curves.as_ref()));
     let versions: &[_] = match oldest {
         Oldest::Tls12 => &[&TLS13, &TLS12],
         Oldest::Tls13 => &[&TLS13],
@@ -171,6 +168,16 @@ fn builder(offer: &Offer) -> Result<(Arc<CryptoProvider>, Builder), String> {
         .with_protocol_versions(versions)
         .map_err(|error| error.to_string())?;
     Ok((provider, builder))
+}
+
+/// What is left of all suites and curves by somebody's choice.
+fn provider(suites: Option<&Suites>, curves: Option<&Curves>) -> CryptoProvider {
+    let all = aws_lc_rs::default_provider();
+    CryptoProvider {
+        cipher_suites: suites.cloned().map_or(all.cipher_suites, |Suites(suites)| suites),
+        kx_groups: curves.cloned().map_or(all.kx_groups, |Curves(curves)| curves),
+        ..all
+    }
 }
 
 type Builder = ConfigBuilder<ServerConfig, WantsVerifier>;

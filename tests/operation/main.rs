@@ -12,6 +12,7 @@ mod lame_duck;
 mod logging;
 mod operators;
 mod reload;
+mod resolver;
 mod secrets;
 mod service;
 mod system;

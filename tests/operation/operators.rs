@@ -32,7 +32,7 @@ fn account() -> KeyPair {
     key(Role::Account, 3)
 }
 
-fn operator_claims() -> String {
+pub(super) fn operator_claims() -> String {
     let mut claims = OperatorClaims::new(&operator().public());
     claims.body.system_account = system().public();
     claims.sign(&operator())
@@ -71,7 +71,7 @@ pub(super) fn start(resolver: &str) -> Process {
 }
 
 /// A client that proves that it has the key of its claims, and whatever it hears to its CONNECT.
-fn offer(process: &Process, jwt: &str, user: &KeyPair) -> (Raw, String) {
+pub(super) fn offer(process: &Process, jwt: &str, user: &KeyPair) -> (Raw, String) {
     let mut raw = Raw::connect(process.address()).unwrap();
     let info = raw.line().unwrap();
     let info: Value = serde_json::from_str(info.strip_prefix("INFO ").unwrap()).unwrap();

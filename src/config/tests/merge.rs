@@ -214,7 +214,7 @@ fn the_dump_shows_every_setting_and_no_secret() {
         assert!(lines.contains(&line), "{line} is not in\n{dump}");
     }
     assert!(!dump.contains("s3cr3t"));
-    assert_eq!(lines.len(), 66, "{dump}");
+    assert_eq!(lines.len(), 67, "{dump}");
 }
 
 #[test]

@@ -29,8 +29,17 @@ pub(super) fn path(
     reader.optional::<PathBuf>(names).filter(|path| !path.value.as_os_str().is_empty())
 }
 
-/// The pairs of files that the block names; nothing after saying what is missing.
+/// The pairs of files that the block must name; nothing after saying what is missing.
 pub(super) fn files(reader: &mut Reader<'_>, field: Field<'_>) -> Option<Vec<Files>> {
+    let files = files_if_any(reader, field)?;
+    if files.is_empty() {
+        return field.fault("missing 'cert_file' and 'key_file' in TLS configuration");
+    }
+    Some(files)
+}
+
+/// The pairs of files that the block names; nothing after saying what is missing.
+pub(super) fn files_if_any(reader: &mut Reader<'_>, field: Field<'_>) -> Option<Vec<Files>> {
     let cert = path(reader, &["cert_file"]);
     let key = path(reader, &["key_file"]);
     let list = reader.optional::<Vec<Field<'_>>>(&["certs", "certificates"]);
@@ -42,9 +51,6 @@ pub(super) fn files(reader: &mut Reader<'_>, field: Field<'_>) -> Option<Vec<Fil
         (Some(cert), Some(key)) => Some(vec![Files { cert, key }]),
         (Some(_), None) => field.fault("missing 'key_file' in TLS configuration"),
         (None, Some(_)) => field.fault("missing 'cert_file' in TLS configuration"),
-        (None, None) if list.is_empty() => {
-            field.fault("missing 'cert_file' and 'key_file' in TLS configuration")
-        }
         (None, None) => list.into_iter().map(pair_of_list).collect(),
     }
 }
@@ -102,7 +108,7 @@ pub(super) fn authorities(
 }
 
 /// A file that may have a key in it.
-fn load(world: &dyn Surroundings, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(super) fn load(world: &dyn Surroundings, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     world.read(path).map(Zeroizing::new).map_err(|error| reason(path, &error))
 }
 

@@ -6,6 +6,7 @@
 //! nats-server; its other keys stay.
 
 mod files;
+pub(super) mod outgoing;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
