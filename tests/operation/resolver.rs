@@ -136,7 +136,7 @@ fn a_server_that_somebody_else_signed_is_refused_until_a_reload_names_who() {
     let server = serve(&other, false, Duration::ZERO, known());
     let process = start(&authority, server, "ca_file: ca.pem");
     assert_eq!(heard(&process), REFUSED);
-    let why = "UnknownIssuer";
+    let why = "invalid peer certificate";
     eventually("the log says why", PATIENCE, || process.text("stderr").contains(why));
     // The same configuration, another certificate in the file.
     fs::write(process.path("ca.pem"), other.pem()).unwrap();

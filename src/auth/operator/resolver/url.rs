@@ -213,7 +213,7 @@ fn reason(error: &Error) -> String {
         Error::Rustls(error) => error.to_string(),
         other => other.to_string(),
     };
-    if text.contains("UnknownIssuer") {
+    if ["UnknownIssuer", "BadSignature"].iter().any(|why| text.contains(why)) {
         return format!(
             "{text}: expected a certificate signed by one in the ca_file of resolver_tls, or \
              without it by an authority that this host trusts"
