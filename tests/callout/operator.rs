@@ -38,7 +38,8 @@ fn bearer(byte: u8, account_byte: u8, change: impl FnOnce(&mut UserClaims)) -> S
     let mut claims = UserClaims::new(&key(Role::User, byte).public());
     claims.body.limits.bearer = true;
     change(&mut claims);
-    claims.sign(&account(account_byte))
+    // The same text whenever it is made.
+    claims.sign_at(&account(account_byte), 1)
 }
 
 /// That of the service, and that of clients that have nothing better.

@@ -24,11 +24,11 @@ fn operator() -> KeyPair {
     key(Role::Operator, 1)
 }
 
-fn system() -> KeyPair {
+pub(super) fn system() -> KeyPair {
     key(Role::Account, 2)
 }
 
-fn account() -> KeyPair {
+pub(super) fn account() -> KeyPair {
     key(Role::Account, 3)
 }
 

@@ -6,9 +6,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ringbus::auth::jwt::UserClaims;
+use ringbus::auth::jwt::account::ExternalAuthorization;
+use ringbus::auth::jwt::key::Role;
+use ringbus_test_support::tls::Authority;
 use ringbus_test_support::{PATIENCE, Raw, nkey};
+use tempfile::TempDir;
 
 use super::Process;
+use super::operators::{account, account_claims, key, operator_claims, system};
 
 /// In every secret that is no key.
 const CANARY: &str = "canary";
@@ -49,9 +55,69 @@ fn advisories_2026_05_and_2026_14_secrets_appear_nowhere() {
     assert!(seen.contains("authentication error - User \"ann\""), "{seen}");
 }
 
+/// What proves something in operator mode and over TLS: claims of those who need no key,
+/// signatures, passwords that a service is asked about, the key of a certificate.
+#[test]
+fn secrets_of_claims_certificates_and_services_appear_nowhere() {
+    let folder = TempDir::new().unwrap();
+    Authority::new().issue(folder.path(), "server");
+    let certificate = std::fs::read_to_string(folder.path().join("server.key")).unwrap();
+    let [bearer, own] = [key(Role::User, 7).public(), KEY.to_owned()].map(|user| {
+        let mut claims = UserClaims::new(&user);
+        claims.body.limits.bearer = user != KEY;
+        claims.sign(&account())
+    });
+    let claims = account_claims(&account(), 1, |claims| {
+        claims.body.authorization =
+            ExternalAuthorization { auth_users: vec![KEY.to_owned()], ..Default::default() };
+    });
+    let config = format!(
+        "authorization {{ timeout: 0.5 }}
+         operator: {operator}
+         resolver: MEMORY
+         resolver_preload: {{
+           {name}: {claims}
+           {system_name}: {system_claims}
+         }}
+         tls {{ cert_file: server.pem, key_file: server.key }}
+         allow_non_tls: true
+         http: \"127.0.0.1:-1\"",
+        operator = operator_claims(),
+        name = account().public(),
+        system_name = system().public(),
+        system_claims = account_claims(&system(), 1, |_| {}),
+    );
+    let logins = [
+        format!(r#""jwt":"{bearer}","user":"ann","pass":"canary-asked""#),
+        format!(r#""jwt":"{bearer}","auth_token":"canary-asked""#),
+        format!(r#""jwt":"{own}","sig":"<sign {SEED}>""#),
+        format!(r#""jwt":"{own}","sig":"canary-sig""#),
+        format!(r#""jwt":"{own}canary","sig":"<sign {SEED}>""#),
+        format!(r#""jwt":"{SEED}""#),
+    ];
+    let signature = |jwt: &str| jwt.rsplit('.').next().unwrap().to_owned();
+    let line = certificate.lines().nth(1).unwrap().to_owned();
+    let secrets = [signature(&bearer), signature(&own), line];
+    let seen = everything_of(folder, &config, &[], None, &logins, &secrets);
+    assert!(seen.contains("PONG"), "{seen}");
+    assert!(seen.contains("Authorization Violation"), "{seen}");
+}
+
 /// All that a server shows of logins and of its configuration, checked for secrets.
 fn everything(config: &str, flags: &[&str], system: Option<&str>) -> String {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = TempDir::new().unwrap();
+    everything_of(folder, config, flags, system, &offers(), &[])
+}
+
+/// The same, with other files beside the configuration, other clients, and more that is secret.
+fn everything_of(
+    folder: TempDir,
+    config: &str,
+    flags: &[&str],
+    system: Option<&str>,
+    logins: &[String],
+    secrets: &[String],
+) -> String {
     std::fs::write(folder.path().join("server.conf"), config).unwrap();
     let all = [&["-c", "server.conf", "-DVV"], flags].concat();
     let process = Process::start_in(folder, &all, &[]);
@@ -63,10 +129,9 @@ fn everything(config: &str, flags: &[&str], system: Option<&str>) -> String {
         raw.sync().unwrap();
         raw
     });
-    let logins = offers();
     let mut told = String::new();
     let mut open = Vec::new();
-    for offer in &logins {
+    for offer in logins {
         let mut raw = Raw::connect(server).unwrap();
         let info = raw.line().unwrap();
         let (_, nonce) = info.split_once("\"nonce\":\"").unwrap_or_default();
@@ -95,7 +160,8 @@ fn everything(config: &str, flags: &[&str], system: Option<&str>) -> String {
     seen.push_str(&String::from_utf8_lossy(&dump.stderr));
     process.wait_for("stderr", "Client connection closed");
     seen.push_str(&process.text("stderr"));
-    for secret in [CANARY, SEED, "<sign"] {
+    let secrets = secrets.iter().map(String::as_str);
+    for secret in [CANARY, SEED, "<sign"].into_iter().chain(secrets) {
         let found = seen.lines().find(|line| line.contains(secret));
         assert_eq!(found, None, "{secret} is shown");
     }
