@@ -119,9 +119,12 @@ pub const HANDSHAKES_WAITING_MAX: usize = 1024;
 /// their CONNECT said.
 pub const WAITS_MAX: usize = 1024;
 
-/// Clients of one shard about whom a service is asked. A service that hangs has as many as come
-/// within the time that it is given; whoever asks bounds them for each service.
+/// Clients of one shard about whom a service is asked. Those of one account may be as many as there
+/// are places left: so however many accounts have a service that hangs, another finds room.
 pub const ASKS_MAX: usize = 4096;
+
+/// Those of one account, if no other asks: it is one half.
+pub const ASKS_OF_ONE_MAX: usize = ASKS_MAX.div_ceil(2);
 
 /// Threads that do steps of handshakes: as many as keep a spare core or two busy.
 pub const SHAKERS_MAX: usize = 4;

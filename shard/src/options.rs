@@ -248,8 +248,9 @@ pub enum Effort {
     Signature,
     /// Nothing but time: somebody else is asked.
     Wait,
-    /// The same, and how long that may take is for whoever asks, not for the client's session.
-    Ask,
+    /// The same, of a service in this account, and how long that may take is for whoever asks, not
+    /// for the client's session.
+    Ask(AccountId),
 }
 
 impl Effort {
@@ -258,7 +259,12 @@ impl Effort {
 
     /// Which of them it is.
     pub(crate) const fn index(self) -> usize {
-        self as usize
+        match self {
+            Self::Hash => 0,
+            Self::Signature => 1,
+            Self::Wait => 2,
+            Self::Ask(_) => 3,
+        }
     }
 
     /// How many clients of a shard may be at it.
@@ -267,7 +273,7 @@ impl Effort {
         match self {
             Self::Hash | Self::Signature => TRIALS_MAX,
             Self::Wait => WAITS_MAX,
-            Self::Ask => ASKS_MAX,
+            Self::Ask(_) => ASKS_MAX,
         }
     }
 }
@@ -318,11 +324,11 @@ impl Job {
         Self { effort: Effort::Signature, ..self }
     }
 
-    /// The same, where whoever will have the answer sees to it that it comes in time: the client's
-    /// time to authenticate runs no more.
+    /// The same, where a service in this account is asked. Whoever will have the answer sees to it
+    /// that it comes in time: the client's time to authenticate runs no more.
     #[must_use]
-    pub fn patiently(self) -> Self {
-        Self { effort: Effort::Ask, ..self }
+    pub fn patiently(self, account: AccountId) -> Self {
+        Self { effort: Effort::Ask(account), ..self }
     }
 
     /// What it takes.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "what tests read they wrote")]
 
+mod crowd;
 mod operator;
 
 use std::fs;
@@ -566,34 +567,4 @@ fn who_offers_nothing_is_asked_about_as_the_user_that_it_becomes() {
         raw.sync().unwrap();
         service.next();
     });
-}
-
-#[test]
-fn a_service_that_hangs_keeps_nobody_else_out() {
-    let program = Program::ringbus(env!("CARGO_BIN_EXE_ringbus"), 2);
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("conf");
-    fs::write(&file, config("")).unwrap();
-    let server = program.start(&["-c", file.to_str().unwrap()]).unwrap();
-    let _service = Service::start(&server, |asked| {
-        (asked.user() == "late").then(|| asked.admit(&mut asked.user_claims("APP")))
-    });
-    // Many more than a shard finds out about at a time.
-    let crowd: Vec<Raw> = (0..1500)
-        .map(|_| {
-            let mut raw = Raw::connect(server.address()).unwrap();
-            raw.send(b"CONNECT {\"verbose\":false,\"user\":\"bob\"}\r\nPING\r\n").unwrap();
-            raw
-        })
-        .collect();
-    let begun = Instant::now();
-    enters(&server, r#""user":"auth","pass":"pwd""#);
-    enters(&server, r#""user":"late""#);
-    let took = begun.elapsed();
-    for mut raw in crowd {
-        raw.line().unwrap();
-        assert_eq!(raw.line().unwrap(), "-ERR 'Authorization Violation'");
-    }
-    assert!(took < Duration::from_secs(4), "{took:?}");
-    enters(&server, r#""user":"late""#);
 }

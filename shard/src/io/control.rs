@@ -27,6 +27,12 @@ impl Control {
         Self { inspector }
     }
 
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.inspector.shards()
+    }
+
     /// A session of the server itself: it speaks the client protocol, without INFO and CONNECT, in
     /// the account of `grant`, and may publish on any subject. Nobody can tell it from outside.
     ///

@@ -11,7 +11,7 @@ use std::io;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::ids::ShardId;
+use crate::ids::{AccountId, ShardId};
 use crate::limits::JUDGES_MAX;
 use crate::options::Effort;
 use crate::session::Trial;
@@ -35,6 +35,9 @@ const LIGHT_NICE: i32 = 5;
 /// So many of these: none of them ever waits for anything.
 const LIGHT_COUNT: usize = 4;
 
+/// What they do. The bound on questions is for all accounts together.
+const LIGHT: [Effort; 3] = [Effort::Signature, Effort::Wait, Effort::Ask(AccountId::GLOBAL)];
+
 impl Judges {
     /// Starts as many as there are cores to run on, which are those that no shard is pinned to, if
     /// there are any.
@@ -49,7 +52,7 @@ impl Judges {
             let (inspector, trials) = (inspector.clone(), trials.clone());
             spawn(format!("judge-{number}"), NICENESS, cores, move || work(&inspector, &trials))?;
         }
-        let (light, trials) = bounded(room(&[Effort::Signature, Effort::Wait, Effort::Ask]));
+        let (light, trials) = bounded(room(&LIGHT));
         for number in 0..LIGHT_COUNT {
             let (inspector, trials) = (inspector.clone(), trials.clone());
             let name = format!("light-judge-{number}");
@@ -63,7 +66,7 @@ impl Judges {
     pub(super) fn find_out(&self, shard: ShardId, trial: Trial) -> bool {
         let queue = match trial.id.effort {
             Effort::Hash => &self.queue,
-            Effort::Signature | Effort::Wait | Effort::Ask => &self.light,
+            Effort::Signature | Effort::Wait | Effort::Ask(_) => &self.light,
         };
         queue.try_send((shard, trial)).is_ok()
     }

@@ -382,7 +382,7 @@ impl ClientSession {
     }
 
     fn on_op(&mut self, exchange: &mut Exchange, now: Now, op: &ClientOp<'_>) -> Flow {
-        if exchange.options.trace && !self.judgement.is_reached() {
+        if exchange.options.trace && !self.judgement.is_repeated() {
             self.trace_in(exchange, op);
         }
         match op {

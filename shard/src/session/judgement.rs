@@ -6,15 +6,18 @@
 //! that was sent later is carried out before, however long it takes.
 //!
 //! Bounds: one trial per session, and for each kind of effort as many per shard as it says
-//! ([`Effort::most`]). The time to authenticate runs on while a client waits, unless somebody is
-//! asked who has a time of his own; one that has gone costs no more than its place in the queue.
+//! ([`Effort::most`]); questions of one account as many as there are places left. One that finds no
+//! room is kept by its session, and begins when there is some: what was found out before it is not
+//! found out again. The time to authenticate runs on while a client waits, unless somebody is asked
+//! who has a time of his own; one that has gone costs no more than its place in the queue.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use crate::clock::Now;
 use crate::engine::Exchange;
-use crate::ids::ConnId;
+use crate::ids::{AccountId, ConnId};
 use crate::options::{ConnectionKind, Effort, Grant, Job, Nonce, Offer, Refusal, Review, Verdict};
 
 use super::client::{ClientSession, Flow, Halt, Phase};
@@ -37,6 +40,8 @@ enum State {
     /// Nothing was asked.
     #[default]
     None,
+    /// It is to be found out so, once there is room for it.
+    Parked(Job),
     /// The verdict will come. Whoever finds nobody left to hold this need not look for it.
     Awaited(#[expect(dead_code, reason = "only whether it is there counts")] Arc<()>, Effort),
     /// It is there, and somebody has to act on it.
@@ -46,12 +51,12 @@ enum State {
 impl Judgement {
     /// Whether somebody else sees to it that the verdict comes in time.
     pub(super) fn is_asked_for(&self) -> bool {
-        matches!(self.state, State::Awaited(_, Effort::Ask))
+        matches!(self.state, State::Awaited(_, Effort::Ask(_)))
     }
 
     /// Whether an operation is carried out again because of it.
-    pub(super) fn is_reached(&self) -> bool {
-        matches!(self.state, State::Reached(_))
+    pub(super) fn is_repeated(&self) -> bool {
+        matches!(self.state, State::Parked(_) | State::Reached(_))
     }
 }
 
@@ -94,13 +99,22 @@ pub(crate) struct Trials {
     pub(crate) queue: VecDeque<Trial>,
     /// Those that have no verdict yet, by effort.
     open: [usize; Effort::KINDS],
+    /// Those of them for which a service is asked, by its account; none that is zero.
+    asks: HashMap<AccountId, usize>,
+    /// Sessions whose trial cannot begin yet.
+    pub(crate) waiting: Waiting,
 }
 
 impl Trials {
     /// One more, if it may be.
     fn begin(&mut self, effort: Effort) -> bool {
         let room = self.has_room(effort);
-        self.open[effort.index()] += usize::from(room);
+        if room {
+            self.open[effort.index()] += 1;
+            if let Effort::Ask(account) = effort {
+                *self.asks.entry(account).or_default() += 1;
+            }
+        }
         room
     }
 
@@ -108,16 +122,78 @@ impl Trials {
     pub(crate) fn end(&mut self, effort: Effort) {
         let open = &mut self.open[effort.index()];
         *open = open.saturating_sub(1);
+        if let Effort::Ask(account) = effort
+            && let Entry::Occupied(mut asks) = self.asks.entry(account)
+        {
+            *asks.get_mut() -= 1;
+            if *asks.get() == 0 {
+                asks.remove();
+            }
+        }
     }
 
     /// Whether there may be one more.
     pub(crate) fn has_room(&self, effort: Effort) -> bool {
-        self.open[effort.index()] < effort.most()
+        let left = effort.most().saturating_sub(self.open[effort.index()]);
+        match effort {
+            Effort::Ask(account) => {
+                self.asks.get(&account).is_none_or(|&own| own < left) && left > 0
+            }
+            Effort::Hash | Effort::Signature | Effort::Wait => left > 0,
+        }
+    }
+
+    /// Who is next where there may be one more now that one of this kind has ended.
+    pub(crate) fn next_waiting(&mut self, ended: Effort) -> Option<ConnId> {
+        if !matches!(ended, Effort::Ask(_)) {
+            return self.has_room(ended).then(|| self.waiting.queue(ended).pop_front())?;
+        }
+        // A place that is free is free for all accounts: each in its turn.
+        for _ in 0..self.waiting.turns.len() {
+            let account = self.waiting.turns.pop_front()?;
+            let room = self.has_room(Effort::Ask(account));
+            let queue = self.waiting.asks.entry(account).or_default();
+            let next = if room { queue.pop_front() } else { None };
+            if queue.is_empty() {
+                self.waiting.asks.remove(&account);
+            } else {
+                self.waiting.turns.push_back(account);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
     }
 
     /// How many have no verdict yet.
     pub(crate) fn open(&self) -> usize {
         self.open.iter().sum()
+    }
+}
+
+/// Sessions whose trial cannot begin yet, by what it takes. Who has gone meanwhile is still here.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    kinds: [VecDeque<ConnId>; Effort::KINDS],
+    /// Those for whom a service is to be asked, by its account; no queue is empty.
+    asks: HashMap<AccountId, VecDeque<ConnId>>,
+    /// The accounts of these, each once, in the order of their turns.
+    turns: VecDeque<AccountId>,
+}
+
+impl Waiting {
+    fn queue(&mut self, effort: Effort) -> &mut VecDeque<ConnId> {
+        let Effort::Ask(account) = effort else { return &mut self.kinds[effort.index()] };
+        self.asks.entry(account).or_insert_with(|| {
+            self.turns.push_back(account);
+            VecDeque::new()
+        })
+    }
+
+    /// One more.
+    pub(crate) fn push(&mut self, effort: Effort, conn: ConnId) {
+        self.queue(effort).push_back(conn);
     }
 }
 
@@ -143,6 +219,7 @@ impl ClientSession {
                 self.judgement.state = awaited;
                 return Err(Halt::Judged);
             }
+            State::Parked(job) => return Err(self.begin_trial(exchange, job)),
             State::None => {}
         }
         let offer = Offer {
@@ -162,10 +239,11 @@ impl ClientSession {
         }
     }
 
-    /// Has something found out, if there is room for it; why the session halts.
+    /// Has something found out, now or when there is room for it; why the session halts.
     fn begin_trial(&mut self, exchange: &mut Exchange, job: Job) -> Halt {
         let effort = job.effort();
         if !exchange.trials.begin(effort) {
+            self.judgement.state = State::Parked(job);
             return Halt::Judges(effort);
         }
         let awaited = Arc::new(());
@@ -192,10 +270,7 @@ impl ClientSession {
         *state = match verdict {
             Verdict::Admitted(grant) => State::Reached(Ok(grant)),
             Verdict::Refused(why) => State::Reached(Err(why)),
-            Verdict::Later(job) => {
-                *state = State::None;
-                return self.go_on_with(exchange, job);
-            }
+            Verdict::Later(job) => return self.go_on_with(exchange, job),
         };
         match self.go_on_judging(exchange, now) {
             Flow::Next if self.halt == Some(Halt::Judged) => self.resume(exchange, now),
@@ -203,14 +278,19 @@ impl ClientSession {
         }
     }
 
-    /// A trial found that there is more to find out. Where there is no room for that, all of it
-    /// begins again when there is.
+    /// A trial found that there is more to find out.
     fn go_on_with(&mut self, exchange: &mut Exchange, job: Job) -> Flow {
         let halt = self.begin_trial(exchange, job);
-        if self.halt == Some(Halt::Judged) {
+        self.halt_for_judge(halt);
+        Flow::Retry(halt)
+    }
+
+    /// It waits for its judge now, for that. If it waits for something else already, it goes on
+    /// waiting for that as well.
+    fn halt_for_judge(&mut self, halt: Halt) {
+        if matches!(self.halt, None | Some(Halt::Judged | Halt::Judges(_))) {
             self.halt = Some(halt);
         }
-        Flow::Retry(halt)
     }
 
     /// A trial has ended: there is room for another.
@@ -245,8 +325,7 @@ impl ClientSession {
                 self.stay(exchange, now, judged)
             }
             Err(halt) => {
-                // If it waits for something else already, it goes on waiting for that as well.
-                self.halt.get_or_insert(halt);
+                self.halt_for_judge(halt);
                 Flow::Retry(halt)
             }
         }

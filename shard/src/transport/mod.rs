@@ -100,7 +100,8 @@ pub struct Facts {
     pub cipher: String,
     /// The handshake came before INFO.
     pub first: bool,
-    /// Certificates of the client in DER, its own first; all verified.
+    /// What the client sent as certificates, in DER. The first is its own, and was verified; the
+    /// others are whatever it sent with it.
     pub certificates: Vec<Vec<u8>>,
 }
 

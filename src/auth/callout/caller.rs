@@ -135,15 +135,15 @@ impl Caller {
         }
     }
 
-    /// Its TLS, if it has any.
+    /// Its TLS, if it has any. Of its certificates only its own: which of the others were needed
+    /// to verify that one is not known, and a service may not take for verified what was not.
     pub(super) fn tls(&self) -> Option<ClientTls> {
         let facts = self.secured.as_ref()?;
-        let chain: Vec<String> = facts.certificates.iter().map(|der| pem(der)).collect();
         Some(ClientTls {
             version: facts.version.to_owned(),
             cipher: facts.cipher.clone(),
             certs: Vec::new(),
-            verified_chains: if chain.is_empty() { Vec::new() } else { vec![chain] },
+            verified_chains: facts.certificate().map(|der| vec![pem(der)]).into_iter().collect(),
         })
     }
 }
@@ -171,7 +171,24 @@ fn pem(der: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ringbus_shard::wire::connect::ConnectOptions;
+
     use super::*;
+
+    #[test]
+    fn only_the_certificate_that_was_verified_is_shown_as_such() {
+        let shown = |certificates: &[&[u8]]| {
+            let certificates = certificates.iter().map(|der| der.to_vec()).collect();
+            let facts = Arc::new(Facts { certificates, ..Facts::default() });
+            let connect = ConnectOptions::default();
+            let offer = Offer { secured: Some(&facts), ..Offer::of(&connect) };
+            Caller::new(&offer, None, None, false).tls().unwrap()
+        };
+        let own = shown(&[b"own", b"anything"]);
+        assert_eq!(own.verified_chains, [[pem(b"own")]]);
+        assert!(own.certs.is_empty());
+        assert!(shown(&[]).verified_chains.is_empty());
+    }
 
     #[test]
     fn certificates_are_lines_of_text() {

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringbus_shard::authorize::Permissions;
+use ringbus_shard::ids::AccountId;
 use ringbus_shard::options::{Answer, Grant, Job, Outcome, Verdict};
 use tracing::{debug, error, warn};
 
@@ -106,7 +107,9 @@ impl Callout {
             Course::Stands(outcome) => Verdict::known(outcome),
             Course::Asked => {
                 // Two signatures and a seal first; nobody waits for the answer.
-                Verdict::Later(Job::new(move |answer| this.ask(&caller, answer)).patiently())
+                let account = this.service().map_or(AccountId::GLOBAL, |service| service.id);
+                let job = Job::new(move |answer| this.ask(&caller, answer));
+                Verdict::Later(job.patiently(account))
             }
         })
     }
@@ -129,9 +132,14 @@ impl Callout {
         if *grant.account_name == *self.terms.account { without_asking(grant) } else { grant }
     }
 
+    /// The account in which the service listens, if there is such an account.
+    fn service(&self) -> Option<&Account> {
+        self.accounts.get(self.terms.account.as_str())
+    }
+
     fn ask(self: &Arc<Self>, caller: &Caller, answer: Answer) {
         let Terms { issuer, account, xkey, .. } = &self.terms;
-        let Some(service) = self.accounts.get(account.as_str()) else {
+        let Some(service) = self.service() else {
             warn!("No valid account {account:?} for auth callout request: account missing");
             return;
         };

@@ -166,9 +166,9 @@ impl Operators {
     fn conclude(self: &Arc<Self>, facts: Facts, admission: Result<Admission, Refusal>) -> Verdict {
         match admission {
             Ok(admission) if callout::decides(&admission) => {
-                let this = Arc::clone(self);
+                let (this, account) = (Arc::clone(self), admission.known.account.id);
                 let ask = move |answer| this.ask(facts, admission, answer);
-                Verdict::Later(Job::new(ask).patiently())
+                Verdict::Later(Job::new(ask).patiently(account))
             }
             Ok(admission) => {
                 debug!(

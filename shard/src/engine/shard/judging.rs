@@ -22,9 +22,7 @@ impl Shard {
             session.on_judged(exchange, now, trial, verdict)
         });
         // Those that have gone meanwhile need no room.
-        while self.exchange.trials.has_room(effort)
-            && let Some(conn) = self.waiting_judges[effort.index()].pop_front()
-        {
+        while let Some(conn) = self.exchange.trials.next_waiting(effort) {
             self.with_session(now, conn, |session, exchange| session.on_trial_room(exchange, now));
         }
     }

@@ -32,7 +32,7 @@ use crate::event::{Event, What};
 use crate::ids::{ConnId, ShardId};
 use crate::interest::Delta;
 use crate::mesh::{Batch, Endpoint};
-use crate::options::{Effort, Options};
+use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::session::{ClientSession, Flow, Halt, Peer};
 use crate::transport::carrier::Carrier;
@@ -50,8 +50,6 @@ pub struct Shard {
     /// Who takes what room there is and wants more goes to the end of the queue.
     waiting: Vec<VecDeque<ConnId>>,
     waiting_control: VecDeque<ConnId>,
-    /// Sessions whose trial cannot begin yet, by effort.
-    waiting_judges: [VecDeque<ConnId>; Effort::KINDS],
     /// Sessions that produced enough for one turn.
     ready: VecDeque<ConnId>,
     /// The last subject from each shard.
@@ -118,7 +116,6 @@ impl Shard {
             free: Vec::new(),
             waiting: (0..shards).map(|_| VecDeque::new()).collect(),
             waiting_control: VecDeque::new(),
-            waiting_judges: Default::default(),
             ready: VecDeque::new(),
             memos: (0..shards).map(|_| Memo::default()).collect(),
             taken: Taken::new(),
@@ -405,7 +402,7 @@ impl Shard {
                 self.exchange.control_is_kept = true;
             }
             Halt::Turn => self.ready.push_back(conn),
-            Halt::Judges(effort) => self.waiting_judges[effort.index()].push_back(conn),
+            Halt::Judges(effort) => self.exchange.trials.waiting.push(effort, conn),
             Halt::Stalled | Halt::Judged => {}
         }
     }

@@ -1,7 +1,8 @@
 //! Verdicts that take their time, and what happens meanwhile.
 
 use super::*;
-use crate::limits::{TRIALS_MAX, WAITS_MAX};
+use crate::ids::AccountId;
+use crate::limits::{ASKS_MAX, ASKS_OF_ONE_MAX, TRIALS_MAX, WAITS_MAX};
 use crate::options::{ConnectionKind, Effort, Job, Nonce, Proof};
 use crate::session::Trial;
 use crate::wire::secret::Secret;
@@ -335,8 +336,8 @@ fn trials_have_a_bound_and_everybody_gets_a_turn() {
     assert_eq!(scene.ended().len(), count);
 }
 
-/// Whoever is called `sign` signs, `wait` has somebody asked after it signed; all others have a
-/// password.
+/// Whoever is called `sign` signs, `wait` has somebody asked after it signed, `ask` and a number
+/// the service in that account; all others have a password.
 struct Kinds;
 
 impl Authenticator for Kinds {
@@ -351,7 +352,12 @@ impl Authenticator for Kinds {
             "wait" => {
                 Verdict::begin(move || Verdict::Later(Job::new(move |answer| answer.give(grant()))))
             }
-            "ask" => Verdict::Later(Job::new(move |answer| answer.give(grant())).patiently()),
+            user if user.starts_with("ask") => {
+                let account = AccountId::new(user["ask".len()..].parse().unwrap_or(0));
+                Verdict::begin(move || {
+                    Verdict::Later(Job::new(move |answer| answer.give(grant())).patiently(account))
+                })
+            }
             _ => Verdict::later(grant),
         }
     }
@@ -392,10 +398,10 @@ fn passwords_and_questions_to_others_do_not_keep_signatures_waiting() {
     let conn = scene.newcomer("sign");
     scene.finish_kind(Effort::Signature, &mut held);
     assert_eq!(scene.hears(conn), "PONG\r\n");
-    // Whoever found no room to wait begins again when there is some.
+    // Whoever found no room to wait does so when there is some, and does not sign again.
     scene.finish_kind(Effort::Wait, &mut held);
-    assert_eq!(held.iter().filter(|trial| trial.id.effort == Effort::Signature).count(), 2);
-    for effort in [Effort::Signature, Effort::Wait, Effort::Hash, Effort::Hash] {
+    assert_eq!(held.iter().filter(|trial| trial.id.effort == Effort::Wait).count(), 2);
+    for effort in [Effort::Wait, Effort::Hash, Effort::Hash] {
         scene.finish_kind(effort, &mut held);
     }
     assert_eq!((scene.shard.trials(), held.len()), (0, 0));
@@ -420,8 +426,64 @@ fn whoever_asks_a_service_has_the_time_that_it_gives() {
         assert_eq!(scene.hears(conn), "-ERR 'Authentication Timeout'\r\n");
     }
     assert_eq!(scene.hears(asked), "");
-    scene.finish_kind(Effort::Ask, &mut held);
+    scene.finish_kind(Effort::Ask(AccountId::GLOBAL), &mut held);
     assert_eq!(scene.hears(asked), "PONG\r\n");
+}
+
+#[test]
+fn services_that_hang_leave_room_for_another() {
+    let mut scene = Scene::with(Limits::default(), Arc::new(Kinds));
+    let mut held = Vec::new();
+    let mut conns = Vec::new();
+    let hanging = [1, 2, 3].map(|account| Effort::Ask(AccountId::new(account)));
+    let count = |held: &[Trial], effort| held.iter().filter(|it| it.id.effort == effort).count();
+    for (effort, user) in hanging.into_iter().zip(["ask1", "ask2", "ask3"]) {
+        for number in 0..ASKS_OF_ONE_MAX + 5 {
+            conns.push(scene.newcomer(user));
+            if number % TRIALS_MAX == 0 {
+                scene.finish_kind(Effort::Signature, &mut held);
+            }
+        }
+        scene.finish_kind(Effort::Signature, &mut held);
+        assert!(count(&held, effort) > ASKS_MAX / 16);
+    }
+    assert_eq!(count(&held, hanging[0]), ASKS_OF_ONE_MAX);
+    assert!(scene.shard.trials() < ASKS_MAX);
+    // As long as they hang.
+    let conn = scene.newcomer("ask4");
+    scene.finish_kind(Effort::Signature, &mut held);
+    scene.finish_kind(Effort::Ask(AccountId::new(4)), &mut held);
+    assert_eq!(scene.hears(conn), "PONG\r\n");
+    // A place that is free is for each account in its turn; nobody signs again, everybody comes in.
+    while !held.is_empty() {
+        for effort in hanging {
+            scene.finish_kind(effort, &mut held);
+            assert_eq!(count(&held, Effort::Signature), 0);
+        }
+    }
+    assert_eq!(scene.shard.trials(), 0);
+    for conn in conns {
+        assert_eq!(scene.hears(conn), "PONG\r\n");
+    }
+}
+
+#[test]
+fn who_waits_to_be_judged_again_goes_on_afterwards() {
+    let mut scene = Scene::with(Limits::default(), Arc::new(Kinds));
+    let conns: Vec<ConnId> = (0..TRIALS_MAX + 5).map(|_| scene.newcomer("ann")).collect();
+    while scene.finish_all() > 0 {}
+    for &conn in &conns {
+        assert_eq!(scene.hears(conn), "PONG\r\n");
+    }
+    scene.change(|options| options.authenticator = Arc::new(Kinds));
+    for &conn in &conns {
+        scene.says(conn, "PING\r\n");
+        assert_eq!(scene.hears(conn), "");
+    }
+    while scene.finish_all() > 0 {}
+    for conn in conns {
+        assert_eq!(scene.hears(conn), "PONG\r\n");
+    }
 }
 
 #[test]
